@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     missed: list[str] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(_temporary_folder(options.folder)))
-        workspace, servers = stack.enter_context(_servers(folder, chosen))
+        types = {case.type for case in chosen}
+        workspace, servers = stack.enter_context(running_servers(folder, types))
         for part in PARTS:
             here = min(rounds, _FEW) if part in _SLOW else rounds
             about = report.machine(folder, here, seconds, servers)
@@ -99,9 +100,8 @@ def _temporary_folder(inside: Path | None) -> tempfile.TemporaryDirectory[str]:
 
 
 @contextmanager
-def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Workspace, dict[str, str]]]:
-    """Start the servers that the cases need; yield the workspace and their versions."""
-    types = {case.type for case in chosen}
+def running_servers(folder: Path, types: Set[str]) -> Iterator[tuple[Workspace, dict[str, str]]]:
+    """Start the servers of some channel types; yield the workspace and their versions."""
     with ExitStack() as running:
         urls, versions = {}, {}
         for type in types & _SERVERS.keys():

@@ -25,6 +25,22 @@ def draw(part: str, rows: list[Row], out: Path) -> None:
         _close(figure)
 
 
+def draw_commands(rates: dict[int, float], path: Path) -> None:
+    """Draw the commands a second by the number of idle daemons."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False}):
+        figure, axes = pyplot.subplots(figsize=(5, 3))
+        axes.loglog(list(rates), list(rates.values()), "o-", color=_OURS)
+        axes.set_xlabel("idle daemons on one Redis server")
+        axes.set_ylabel("commands a second")
+        figure.savefig(path, dpi=120, bbox_inches="tight")
+        _close(figure)
+
+
 def _bars(rows: list[Row]) -> Any:
     """Draw a bar for each contestant, as a multiple of the floor, or of ours without a floor."""
     from matplotlib import pyplot

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ojobchannels.aio.jobs import AsyncDurableLaunch, AsyncJobManager, AsyncJobRun, AsyncLaunch
     from ojobchannels.aio.lease import AsyncLease
     from ojobchannels.aio.opening import open_async_channel
+    from ojobchannels.aio.subscription import AsyncSubscription
     from ojobchannels.changes import Change
     from ojobchannels.channels.channel import Channel
     from ojobchannels.channels.lease import Lease
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch, RunRecord
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
+    __version__: str
+
 __all__ = [
     "ABSENT",
     "MISSING",
@@ -36,6 +39,7 @@ __all__ = [
     "AsyncJobRun",
     "AsyncLaunch",
     "AsyncLease",
+    "AsyncSubscription",
     "Change",
     "Channel",
     "ChannelClosed",
@@ -117,23 +121,26 @@ _MODULES = (
     "channels.opening",
     "manager",
     "aio.lease",
+    "aio.subscription",
     "aio.channel",
     "aio.opening",
     "aio.jobs",
 )
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # with it, type checkers would accept any name
 
-        return version(__name__)
-    for path in _MODULES if name in __all__ else ():
-        module = import_module(f"{__name__}.{path}")
-        if hasattr(module, name):
-            globals()[name] = getattr(module, name)
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version(__name__)
+        for path in _MODULES if name in __all__ else ():
+            module = import_module(f"{__name__}.{path}")
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

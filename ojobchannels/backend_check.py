@@ -12,6 +12,7 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     name: spec for name, spec in vars(ChannelSpec).items() if not name.startswith("_")
 }
 _EVENTS: Final = frozenset({"events_every", "events_coalesced"})
+_OPTIONAL: Final = {"watch", "asynchronous", "index", "below", "size_until"}
 _MARK: Final = f"{PROJECT}_impl"
 
 _checked: set[tuple[type, Set[str]]] = set()
@@ -45,7 +46,7 @@ def _errors(backend: object, capabilities: Set[str]) -> Iterator[str]:
             yield from _argument_errors(name, method)
     known = {name for name in hooks if name in OPERATIONS}
     misspelt = {closest(name, OPERATIONS.keys() - known) for name in hooks if name not in known}
-    needed = OPERATIONS.keys() - {"watch", "asynchronous", "index", "below"}
+    needed = OPERATIONS.keys() - _OPTIONAL
     if not capabilities & _EVENTS:
         needed -= {"subscribe"}
     for name in OPERATIONS:

@@ -285,6 +285,10 @@ class ChannelSpec:
         """Return the number of entries."""
 
     @hookspec(firstresult=True)
+    def size_until(self, position: int) -> int:
+        """Return the number of entries up to a position, by an index; optional."""
+
+    @hookspec(firstresult=True)
     def set_all(self, items: list[tuple[Key, Document]]) -> None:
         """Store all items in one step, or none."""
 
@@ -364,8 +368,7 @@ class ChannelSpec:
         """Return a waiter that does in steps what `wait` does; it does nothing before the first.
 
         `notify` may be called on any thread, under any lock, when the next look is due at once. A
-        backend may leave this hook out: asynchronous channels then request the lock again and
-        again.
+        backend may leave this hook out: asynchronous channels then poll.
         """
 
     @hookspec(firstresult=True)
@@ -386,10 +389,7 @@ class ChannelSpec:
 
     @hookspec(firstresult=True)
     def asynchronous(self) -> object:
-        """Return what implements `AsyncChannelSpec` for the running event loop, or None.
-
-        A backend may leave this hook out: asynchronous channels then use threads.
-        """
+        """Return an `AsyncChannelSpec` for the running loop, or None: then threads are used."""
 
     @hookspec(firstresult=True)
     def close(self) -> None:

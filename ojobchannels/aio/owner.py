@@ -14,7 +14,7 @@ def running_loop(what: str) -> asyncio.AbstractEventLoop:
         what: What is used in it, for the message.
 
     Raises:
-        WrongEventLoop: There is none, as in a program of trio.
+        WrongEventLoop: No event loop of asyncio is running, as in a program of trio.
     """
     try:
         return asyncio.get_running_loop()

@@ -11,15 +11,17 @@ import _thread as _thread_api
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.host.clock import Clock
+from ojobchannels.host.due_times import DueTimes
 from ojobchannels.host.forks import forget_in_children
 
 TAKEN_OVER: Final = "the lock was released or taken over by another holder"
@@ -27,6 +29,7 @@ _log = logging.getLogger("ojobchannels.leases")
 _LONGEST_SLEEP = 1_000_000
 _SHORTEST_SLEEP = 2_000
 _LARGEST_MARGIN = 20_000
+_LARGEST_BATCH = 1_000
 
 
 class KeptLease(Protocol):
@@ -62,12 +65,6 @@ class _Watch:
     requested: bool = False
 
 
-class _Alarm(NamedTuple):
-    clock: Clock
-    at: int
-    call: Callable[[], None]
-
-
 class KeepAlive:
     """Renews leases and calls alarms, for all channels of the process."""
 
@@ -84,8 +81,11 @@ class KeepAlive:
             RuntimeError: No thread can be started.
         """
         with self._lock:
+            self._forget(lease)
             watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
-            self._wake_within(_due_at(watch) - lease.channel.clock.now())
+            if renews:
+                self._renewed[lease.channel] += 1
+            self._wake_within(self._plan(watch) - lease.channel.clock.now())
 
     def renews(self, lease: KeptLease) -> bool:
         """Return whether the lease is renewed until it is released."""
@@ -98,15 +98,14 @@ class KeepAlive:
             watch = self._watches.get(lease)
             if watch is not None:
                 watch.renew_at = _renew_at(lease)
-                self._try_to_wake_within(_due_at(watch) - lease.channel.clock.now())
+                self._try_to_wake_within(self._plan(watch) - lease.channel.clock.now())
 
     def drop(self, lease: KeptLease) -> None:
         """Stop watching the lease: it was released or handed over."""
         if lease not in self._watches:  # most are not kept alive, and need no lock here
             return
         with self._lock:
-            if self._watches.pop(lease, None) is not None and self._workers:
-                self._dismiss_idle_workers()
+            self._forget(lease)
 
     def end_if_idle(self) -> None:
         """End the scheduler at once if it has no work: a channel was closed."""
@@ -118,13 +117,15 @@ class KeepAlive:
     def set_alarm(self, owner: object, clock: Clock, at: int, call: Callable[[], None]) -> None:
         """Call `call` on a new thread when the clock reaches `at` microseconds."""
         with self._lock:
-            self._alarms[owner] = _Alarm(clock, at, call)
+            self._alarms[owner] = call
+            self._alarm_times.set(owner, clock, at)
             self._try_to_wake_within(at - clock.now())
 
     def drop_alarm(self, owner: object) -> None:
         """Cancel the alarm of `owner`, if it has not been called."""
         with self._lock:
             self._alarms.pop(owner, None)
+            self._alarm_times.drop(owner)
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
@@ -132,7 +133,10 @@ class KeepAlive:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._watches: dict[KeptLease, _Watch] = {}
-        self._alarms: dict[object, _Alarm] = {}
+        self._due_times: DueTimes[KeptLease] = DueTimes()
+        self._renewed: Counter[DocumentStore] = Counter()
+        self._alarms: dict[object, Callable[[], None]] = {}
+        self._alarm_times: DueTimes[object] = DueTimes()
         self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
         self._deferred: list[tuple[str, Callable[[], None]]] = []
         self._scheduler: threading.Thread | None = None
@@ -144,12 +148,14 @@ class KeepAlive:
     def _step(self) -> bool:
         """Do what is due, then sleep; return False when there is no more work."""
         with self._lock:
-            pause = min(self._call_due_alarms(), self._renew_due_leases())
+            self._call_due_alarms()
+            self._renew_due_leases()
             if self._deferred:
                 return True
             busy = bool(self._watches or self._alarms)
             if busy or self._lingers:
                 self._lingers = busy
+                pause = self._alarm_times.pause(self._due_times.pause(_LONGEST_SLEEP))
                 seconds = max(pause, _SHORTEST_SLEEP) / 1e6
                 self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)
@@ -157,21 +163,28 @@ class KeepAlive:
             self._scheduler = None
             return False
 
-    def _renew_due_leases(self) -> int:
-        pause = _LONGEST_SLEEP
+    def _renew_due_leases(self) -> None:
         due: dict[DocumentStore, list[_Watch]] = {}
-        for watch in list(self._watches.values()):
-            lease = watch.lease
+        for lease in list(self._due_times.pop_due()):
+            watch = self._watches[lease]
             now = lease.channel.clock.now()
             if now >= _lose_at(lease):
                 self._lose(lease, "it was not renewed in time")
-                continue
-            if watch.renews and not watch.requested and now >= watch.renew_at:
+            elif watch.renews and not watch.requested and now >= watch.renew_at:
                 due.setdefault(lease.channel, []).append(watch)
-            pause = min(pause, _due_at(watch) - now)
+            else:
+                self._plan(watch)
         for channel, watches in due.items():
-            self._hand_to_worker(channel, watches)
-        return pause
+            for start in range(0, len(watches), _LARGEST_BATCH):
+                self._hand_to_worker(channel, watches[start : start + _LARGEST_BATCH])
+
+    def _plan(self, watch: _Watch) -> int:
+        """Have a watched lease looked at when it is due, and return that time."""
+        only_expires = watch.requested or not watch.renews
+        at = _lose_at(watch.lease) if only_expires else watch.renew_at
+        if self._watches.get(watch.lease) is watch:
+            self._due_times.set(watch.lease, watch.lease.channel.clock, at)
+        return at
 
     def _wake_within(self, pause: int) -> None:
         """Make the scheduler check again within `pause` microseconds."""
@@ -210,16 +223,9 @@ class KeepAlive:
             except BaseException:  # noqa: BLE001  the other leases must be kept alive
                 _log.exception("%s failed", name)
 
-    def _call_due_alarms(self) -> int:
-        pause = _LONGEST_SLEEP
-        for owner, alarm in list(self._alarms.items()):
-            left = alarm.at - alarm.clock.now()
-            if left <= 0:
-                del self._alarms[owner]
-                self._call("alarm", alarm.call)
-            else:
-                pause = min(pause, left)
-        return pause
+    def _call_due_alarms(self) -> None:
+        for owner in list(self._alarm_times.pop_due()):
+            self._call("alarm", self._alarms.pop(owner))
 
     def _hand_to_worker(self, channel: DocumentStore, watches: list[_Watch]) -> None:
         batches = self._workers.get(channel)
@@ -234,12 +240,14 @@ class KeepAlive:
             self._workers[channel] = batches
         for watch in watches:
             watch.requested = True
+            self._plan(watch)
         batches.put(watches)
 
     def _try_later(self, channel: DocumentStore, watches: list[_Watch]) -> None:
         for watch in watches:
             pause = min(round(watch.lease.ttl * 50_000), _LONGEST_SLEEP)
             watch.renew_at = channel.clock.now() + pause
+            self._plan(watch)
 
     def _work(self, channel: DocumentStore, batches: SimpleQueue[list[_Watch] | None]) -> None:
         while (watches := batches.get()) is not None:
@@ -257,7 +265,9 @@ class KeepAlive:
                 watch.requested = False
                 if watch.lease in held:
                     watch.renew_at = _renew_at(watch.lease)
-                    if not held[watch.lease] and watch.lease in self._watches:
+                    if held[watch.lease] or watch.lease not in self._watches:
+                        self._plan(watch)
+                    else:
                         self._lose(watch.lease, TAKEN_OVER)
             self._try_later(channel, [watch for watch in watches if watch.lease not in held])
             self._changed.notify()
@@ -294,24 +304,30 @@ class KeepAlive:
                 self._try_to_wake_within(0)
 
     def _lose(self, lease: KeptLease, reason: str) -> None:
-        self._watches.pop(lease, None)
-        self._dismiss_idle_workers()
+        self._forget(lease)
         if lease._mark_lost(reason) and lease.on_lost is not None:
             self._call("on-lost", lambda: _call_on_lost(lease))
 
-    def _dismiss_idle_workers(self) -> None:
-        busy = {watch.lease.channel for watch in self._watches.values() if watch.renews}
-        for channel in [channel for channel in self._workers if channel not in busy]:
-            self._workers.pop(channel).put(None)
+    def _forget(self, lease: KeptLease) -> None:
+        """Stop watching a lease, and end the worker of a channel that has none to renew."""
+        watch = self._watches.pop(lease, None)
+        if watch is None:
+            return
+        self._due_times.drop(lease)
+        if watch.renews:
+            channel = lease.channel
+            self._renewed[channel] -= 1
+            if not self._renewed[channel]:
+                del self._renewed[channel]
+                if channel in self._workers:
+                    self._workers.pop(channel).put(None)
 
 
 def _renew_at(lease: KeptLease) -> int:
-    return lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
-
-
-def _due_at(watch: _Watch) -> int:
-    only_expires = watch.requested or not watch.renews
-    return _lose_at(watch.lease) if only_expires else watch.renew_at
+    """Return when a third of the ttl has passed, or little less: then many share a request."""
+    ttl = lease.ttl * 1e6
+    at = lease.deadline - round(ttl * (0.99 - 1 / 3))
+    return at - at % max(round(ttl / 32), 1)
 
 
 def _lose_at(lease: KeptLease) -> int:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "launches": "reading",
     "actions": "reading",
     "now": "acting",
+    "launch": "acting",
     "pause": "acting",
     "resume": "acting",
     "cancel": "acting",
@@ -124,6 +125,7 @@ def _unknown_command(word: str, call: str) -> str:
     Stop it until the morning?          ojob pause NAME --until 8h
     End a run that hangs?               ojob cancel NAME
     Run it at once, or once more?       ojob now NAME, ojob rerun RUN
+    Have it run by any process?         ojob launch JOB, ojob launches
     Who holds this lock?                ojob locks, ojob unlock NAME
     Is the set-up sound?                ojob doctor
 

@@ -28,7 +28,7 @@ class ManagerChannels:
         self._state: Channel | None = None
         self._beside: dict[str, Channel] = {}
         self._locks_id: str | None = None
-        self._indexed: dict[str, bool] = {}
+        self._indexed: dict[tuple[str, tuple[str, ...]], bool] = {}
         self._open_state = self._opener(state)
         self.forget()
         forget_in_children(self)
@@ -81,11 +81,12 @@ class ManagerChannels:
             self._locks_id = found if isinstance(found, str) else None
         return self._locks_id
 
-    def is_indexed(self, channel: Channel) -> bool:
-        """Return whether run records are found by name and by status; index them if possible."""
-        if channel.name not in self._indexed:
-            self._indexed[channel.name] = channel.hook.index(fields=("name", "status")) is True
-        return self._indexed[channel.name]
+    def is_indexed(self, channel: Channel, fields: tuple[str, ...] = ("name", "status")) -> bool:
+        """Return whether run records are found by these fields; index them if possible."""
+        known = channel.name, fields
+        if known not in self._indexed:
+            self._indexed[known] = channel.hook.index(fields=fields) is True
+        return self._indexed[known]
 
     def close(self) -> None:
         """Close the channels, except those that were passed open."""

@@ -4,9 +4,9 @@ import functools
 import heapq
 import itertools
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
@@ -25,6 +25,7 @@ from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.report import kept
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.dead_runs import DeadRuns
 from ojobchannels.manager.schedules import launch_claims
@@ -106,7 +107,8 @@ class RunHistory:
         Args:
             run_id: The identifier of the run, or the first characters of it, 6 at least. These are
                 compared with the latest 10,000 records, and with older ones only if none of those
-                has them. Most runs are found by the whole identifier without a search.
+                has them. The whole identifier is found without a search, by the output of the run
+                or by an index of the storage.
 
         Raises:
             WrongRun: Several of these runs begin with these characters; the message lists them.
@@ -166,6 +168,11 @@ class RunHistory:
     def _is_indexed(self) -> bool:
         """Return whether the records of runs that began are found by their status."""
         return self._channels.is_indexed(self.jobs)
+
+    def _index_run_ids(self) -> None:
+        """Have records found by the identifiers of their runs, where that is possible."""
+        for channel in (self.jobs, self.state):
+            self._channels.is_indexed(channel, ("runId", "name", "status"))
 
     def _before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second; errors are logged."""
@@ -246,38 +253,26 @@ def _running(channels: RunHistory) -> list[Record]:
 
 def _report(channels: RunHistory) -> list[dict[str, Any]]:
     """Return statistics for each job, sorted by name."""
-    rows: dict[str, dict[str, Any]] = {}
-    durations: dict[str, list[int]] = {}
-    for source in _sources(channels, None, None):
-        for record in source:
-            _count(record, rows, durations)
-    for name, values in durations.items():
-        rows[name]["averageDuration"] = round(sum(values) / len(values))
-    return [rows[name] for name in sorted(rows)]
-
-
-def _count(
-    record: Record, rows: dict[str, dict[str, Any]], durations: dict[str, list[int]]
-) -> None:
-    name = record["name"]
-    row = rows.setdefault(
-        name, {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None}
-    )
-    row["runs"] += 1
-    row[record["status"]] += 1
-    if record["startTime"] > row.get("lastStart", -1):
-        row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
-    if record["status"] in ("completed", "failed") and "duration" in record:
-        durations.setdefault(name, []).append(record["duration"])
+    totals = kept.totals_of(channels.jobs, channels.state, _shown(channels))
+    is_indexed = channels._channels.is_indexed(channels.state)
+    for status in not_run.STATUSES if is_indexed else (None,):
+        for record in _not_begun(channels, None, status):
+            totals.add(record)
+    return totals.rows()
 
 
 def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
+    removal = kept.Removal(channels.jobs, channels.state)
     for channel in (channels.jobs, channels.state):
         for ended in _ended(channels, channel, cutoff):
-            removed += _remove(channel, [records.key_of(record) for record in ended])
-            _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
+            number = _remove(channel, [key for key, _ in ended])
+            if channel is channels.jobs:
+                removal.add(ended, number)
+            removed += number
+            _remove(output, [key_of(record["runId"]) for _, record in ended if "runId" in record])
+    removal.save()
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(channels.state, rate.outdated(channels.state, now_ms()))
@@ -287,8 +282,8 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     return removed
 
 
-def _ended(channels: RunHistory, channel: Channel, cutoff: int) -> Iterator[list[Record]]:
-    """Yield the records of a channel that ended before `cutoff`, in parts.
+def _ended(channels: RunHistory, channel: Channel, cutoff: int) -> Iterator[list[Item]]:
+    """Yield the entries of the records of a channel that ended before `cutoff`, in parts.
 
     What is yielded is removed before the next part is read, where an index finds them.
     """
@@ -302,14 +297,14 @@ def _ended(channels: RunHistory, channel: Channel, cutoff: int) -> Iterator[list
 
     before: set[str] = set()
     while (page := channel.hook.below(field="endTime", bound=cutoff, limit=_BATCH)) is not None:
-        yield [document for key, document in page if is_ended(key, document)]
+        yield [item for item in page if is_ended(*item)]
         if len(page) < _BATCH:
             return
         keys = {encode(key) for key, _ in page}
         if keys == before:  # a page of other documents, behind which there may be records
             break
         before = keys
-    yield [document for key, document in channel.items() if is_ended(key, document)]
+    yield [item for item in channel.items() if is_ended(*item)]
 
 
 def _sources(
@@ -319,31 +314,45 @@ def _sources(
     yield _begun(channels, name, status)
     if status in (None, *not_run.STATUSES):
         channels._channels.is_indexed(channels.state)
-        given = {"name": name, "status": status}
-        match = {key: value for key, value in given.items() if value is not None}
-        items = channels.state.items(match=match or None, newest_first=True)
-        yield (record for _key, record in items if records.is_record(record))
+        yield _not_begun(channels, name, status)
+
+
+def _not_begun(channels: RunHistory, name: str | None, status: str | None) -> Iterator[Record]:
+    given = {"name": name, "status": status}
+    match = {key: value for key, value in given.items() if value is not None}
+    items = channels.state.items(match=match or None, newest_first=True)
+    yield from (item[1] for item in items if records.is_record(item[1]))
 
 
 def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterator[Record]:
-    jobs = channels.jobs
     channels._is_indexed()
-    locks = channels.locks
+    shown = _shown(channels)
+    for key, value in itertools.chain(*_matching(channels.jobs, name, status)):
+        record = shown(key, value)
+        if record is not None and status in (None, record["status"]):
+            yield record
+
+
+def _shown(channels: RunHistory) -> Callable[[Document, Document], Record | None]:
+    """Return what returns the record in an entry as it is shown; None if there is none."""
+    jobs, locks = channels.jobs, channels.locks
     lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
     locks_id = channels._locks_id()
-    for key, record in itertools.chain(*_matching(jobs, name, status)):
+
+    def shown(key: Document, record: Any) -> Record | None:
         if not channels._is_readable(key, record):
-            continue
+            return None
         if record["status"] == "running" and records.is_dead(
             record, lock_info(*records.slot_of(record)), locks_id
         ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
-                continue
+                return None
             if record["status"] == "running":
                 record["status"] = "abandoned"
-        if status in (None, record["status"]):
-            yield record
+        return cast("Record", record)
+
+    return shown
 
 
 def _matching(jobs: Channel, name: str | None, status: str | None) -> Iterator[Iterator[Item]]:

@@ -153,6 +153,11 @@ class Job(Generic[_Arguments, _Result]):
         return keywords
 
     @property
+    def _secret_args(self) -> tuple[str, ...]:
+        """The names of arguments that are secrets, beside those that look like one."""
+        return ()
+
+    @property
     def _skips(self) -> bool:
         """Whether a launch is skipped if the job is running elsewhere."""
         return self._if_running == "skip"
@@ -233,7 +238,11 @@ class Job(Generic[_Arguments, _Result]):
     def _notify(self, run: JobRun) -> None:
         """Report the last attempt, if it failed, to the notice of the job."""
         if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self._manager._notify(run.record)
+            self._report_failed(run.record)
+
+    def _report_failed(self, record: Record) -> None:
+        """Report the failure of the last attempt."""
+        self._manager._notify(record)
 
     def _run(
         self,

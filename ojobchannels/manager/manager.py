@@ -332,6 +332,8 @@ class JobManager(ManagedSchedules):
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
+        if not self._closing.is_set():
+            self._warn_of_unserved()
         self._closing.set()
         self._end_serving()
         self.alerts.close()

@@ -1,4 +1,4 @@
-"""A channel and a manager belong to one event loop; another one is refused, and told why."""
+"""A channel and a manager belong to one event loop; another one is refused, with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def in_another_loop(work: Callable[[], Awaitable[object]]) -> Coroutine[Any, Any
 
 
 def test_another_loop_is_refused(options: dict[str, Any]) -> None:
-    """Whatever it asks for; the loop of the channel goes on as before."""
+    """Any operation is refused; the loop of the channel continues as before."""
 
     async def test() -> None:
         async with oc.open_async_channel("one", **options) as channel:
@@ -44,9 +44,7 @@ def test_another_loop_is_refused(options: dict[str, Any]) -> None:
                 channel.close,
             ]
             for attempt in attempts:
-                with pytest.raises(
-                    oc.WrongEventLoop, match="belongs to another event loop"
-                ):
+                with pytest.raises(oc.WrongEventLoop, match="belongs to another event loop"):
                     await in_another_loop(attempt)
             assert await channel.get("key") is None
             await lease.release()

@@ -125,13 +125,13 @@ def test_a_lease_that_expires_soon_is_renewed_before_longer_ones(
 
 @pytest.mark.ojob_timed
 def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
-    """By the host's clock: not before the first third, and before the end of the second."""
+    """By the host's clock: after a third or a little earlier, and before the end of the second."""
     channel = storage.open(extensions=[renewals])
     began = time.monotonic()
     with channel.lock("nightly", ttl=2.4, keep_alive=True):
         renewals.wait_for(2)
     steps = [b - a for a, b in zip([began, *renewals.times], renewals.times, strict=False)]
-    assert all(0.75 < step < 1.6 for step in steps), steps
+    assert all(0.7 < step < 1.6 for step in steps), steps
 
 
 def test_a_renewal_times_out_with_the_lease(

@@ -222,3 +222,25 @@ def test_launches_are_shown_with_the_process_that_would_take_them(operator: Oper
     shown = done.stdout
     assert "no process takes it" in shown
     assert "secret-7" not in shown + str(row)
+
+
+def test_a_launch_from_the_command_line_is_that_of_python(operator: Operator) -> None:
+    """It prints its identifier; its options and args are in the launch."""
+    options = ["--priority", "0", "--retries", "2", "--delay", "1h", "--key", "monday"]
+    result = operator.call("launch", "Send", "limit=7", *options)
+    (info,) = operator.manager.launches()
+    assert result.stdout == f"{info.id}\n"
+    assert "no process takes launches of 'Send' now" in result.stderr
+    assert (info.name, info.args, info.priority) == ("Send", {"limit": 7}, 0)
+    assert info.due - info.added == HOUR_MS
+    assert operator.json("launch", "Send", "limit=8", "--key", "monday")["id"] == info.id
+    assert len(operator.manager.launches()) == 1
+
+
+def test_a_launch_that_waits_is_cancelled(operator: Operator) -> None:
+    """By its identifier; one that has ended is not known as a run."""
+    launch = operator.manager.launch("Send", durable=True)
+    cancelled = operator.call("cancel", launch.launch_id)
+    assert cancelled.stdout.endswith("of job 'Send' was cancelled before it began.\n")
+    assert (cancelled.exit_code, launch.state) == (0, "cancelled")
+    assert operator.call("cancel", launch.launch_id).exit_code == 2

@@ -33,6 +33,7 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.ChannelDamaged("orders", "/x.json", "empty", "mend"), ValueError, ["/x.json", "mend"]),
     (oc.ChannelTimeout("orders", "work", 0.5), TimeoutError, ["'orders'", "0.5 s", "work"]),
     (oc.ChannelClosed("orders"), RuntimeError, ["'orders'", "open it again"]),
+    (oc.WrongEventLoop("channel 'orders'", "no loop", "open one"), RuntimeError, ["'orders': no"]),
     (oc.OutcomeUnknown("orders", "pop", "look first"), ConnectionError, ["pop", "look first"]),
     (oc.StaleFence("orders", {"id": 1}, 5, 7), PermissionError, ["{'id': 1}", "5", "7"]),
     (

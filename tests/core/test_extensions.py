@@ -58,6 +58,7 @@ def use_all_operations(channel: oc.Channel) -> None:
     list(channel.items())
     channel.hook.index(fields=("state",))
     channel.hook.below(field="endTime", bound=1, limit=1)
+    channel.hook.size_until(position=1)
     channel.get_keys()
     channel.size()
     channel.get_set(1, "a", 2)

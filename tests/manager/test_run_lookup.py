@@ -56,6 +56,16 @@ def test_an_identifier_that_is_the_beginning_of_another_one_is_exact(
     assert _name(manager, "nightly-1") == "one"
 
 
+def test_whole_identifiers_lead_to_their_runs(manager: oc.JobManager) -> None:
+    """Of all kinds of records, also of later ones, whether or not the storage has an index."""
+    for number, status in enumerate(("completed", "skipped", "failed") * 4):
+        run_id = f"{number:032x}"
+        _add(manager, f"job {number}", run_id, status)
+        assert _name(manager, run_id) == f"job {number}"
+        assert manager.record(f"f{number:031x}") is None
+    assert [_name(manager, f"{number:032x}") for number in (0, 1, 2)] == ["job 0", "job 1", "job 2"]
+
+
 def test_a_recent_run_is_meant_rather_than_one_of_long_ago(
     simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

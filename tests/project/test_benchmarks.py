@@ -5,6 +5,7 @@
 import ast
 import importlib.util
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def load_benchmarks() -> None:
 load_benchmarks()
 
 from benchmarks import __main__ as command
-from benchmarks import async_calls, measure, observed_run, report
+from benchmarks import async_calls, at_scale, measure, observed_run, report
 from benchmarks.cases import PARTS, TYPES, Case, cases
 from benchmarks.entrants import FLOOR, floor_locker
 from benchmarks.measure import Entrant, Numbers, Result, Turn, Workspace
@@ -251,3 +252,14 @@ def test_calls_of_tasks_are_measured(capsys: pytest.CaptureFixture[str], tmp_pat
     ]
     assert len(rows) == len(async_calls.CALLS)
     assert all(float(ratio) > 0 for _, ratio in rows)
+
+
+@pytest.mark.parametrize("what", ["leases", "schedules"])
+def test_what_many_of_a_kind_use_is_measured(
+    what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each number of them has a line with processor time and memory."""
+    quick = ["--counts", "2,3", "--ttl", "0.3", "--seconds", "0.3", "--settling", "0"]
+    assert at_scale.main([what, *quick, "--url", f"sqlite:///{tmp_path}/bench.db"]) == 0
+    found = re.findall(r"(\d+) (\w+): +[\d.]+ % of a core, +-?[\d.]+ KB", capsys.readouterr().out)
+    assert found == [("2", what), ("3", what)]

@@ -21,7 +21,6 @@ SOURCES = [
 ]
 MOST_LINES = 400
 MOST_MODULES = 14
-TORTURE = re.compile(r"^@pytest\.mark\.torture\n(?!@pytest\.mark\.thorough)", re.MULTILINE)
 
 pytestmark = [
     pytest.mark.skipif(not (ROOT / "plugins").is_dir(), reason="needs the repository"),
@@ -94,19 +93,6 @@ def test_no_folder_has_more_than_14_modules() -> None:
         for folder in (source, *source.rglob("*/"))
     }
     assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
-
-
-def test_tox_runs_all_torture() -> None:
-    """The list of files in tox.ini has every one with torture that is not `thorough`."""
-    listed = (ROOT / "tox.ini").read_text("utf-8").partition("\ntorture = ")[2]
-    names = listed.partition("\n[")[0].replace("\\", " ").split()
-    marked = [
-        str(path.relative_to(ROOT))
-        for folder in (ROOT / "tests", *ROOT.glob("plugins/*/tests"))
-        for path in folder.rglob("test_*.py")
-        if TORTURE.search(path.read_text("utf-8"))
-    ]
-    assert sorted(names) == sorted(marked)
 
 
 def test_every_ignore_has_its_reason() -> None:

@@ -1,5 +1,6 @@
 """The public names as type checkers see them in a user's program; checked, never run."""
 
+import asyncio
 from collections.abc import Generator, Iterable
 from datetime import timedelta
 from typing import Any, assert_type
@@ -16,6 +17,10 @@ def channels() -> None:
     assert_type(by_url, oc.Channel)
     with oc.open_channel("orders") as channel:
         assert_type(channel, oc.Channel)
+
+
+def misspelled() -> None:
+    oc.open_chanel("orders")  # type: ignore[attr-defined]  # a name that does not exist
 
 
 def operations(channel: oc.Channel) -> None:
@@ -94,6 +99,42 @@ async def awaited_jobs() -> None:
 
         assert_type(await tick(), None)
         await manager.serve()
+
+
+async def awaited_more(channel: oc.AsyncChannel) -> None:
+    async def on_lost(lease: oc.AsyncLease) -> None:
+        print(lease.name)
+
+    lease = await channel.try_lock("nightly", ttl=timedelta(seconds=30), on_lost=on_lost)
+    if lease is not None:
+        await lease.extend(60)
+        assert_type(await lease.to_document(), dict[str, Any])
+    assert_type(await channel.locks(), list[oc.LockInfo])
+    assert_type(await channel.get_set({"state": "new"}, {"id": 1}, {"state": "taken"}), Any)
+    assert_type(channel.sync, oc.Channel)
+    async with channel.subscribe(replay=True) as changes:
+        assert_type(changes, oc.AsyncSubscription)
+        assert_type(await anext(changes), oc.Change)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(channel.lock("nightly", ttl=30, wait=None))
+    assert_type(waiting.result(), oc.AsyncLease)
+    async with asyncio.timeout(1):
+        both = await asyncio.gather(channel.size(), channel.lock("nightly", ttl=30))
+    assert_type(both, tuple[int, oc.AsyncLease])
+
+
+async def launched(manager: oc.AsyncJobManager) -> None:
+    launch = await manager.launch("double", {"number": 1}, durable=True, idempotency_key="1")
+    assert_type(launch, oc.AsyncDurableLaunch)
+    assert_type(launch.launch_id, str)
+    assert_type(await manager.runs(status="failed"), list[oc.RunRecord])
+    assert_type(await manager.call(manager.sync.report), list[dict[str, Any]])
+    serving = asyncio.create_task(manager.serve())
+    try:
+        await serving
+    except oc.WrongEventLoop as error:
+        mistake: RuntimeError = error
+        print(mistake, error.advice)
 
 
 def subscriptions(channel: oc.Channel) -> None:

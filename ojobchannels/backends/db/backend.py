@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections
+from ojobchannels.backends.db.counts import EntryCounts
 from ojobchannels.backends.db.errors import explain, lacks_descriptors, restore
 from ojobchannels.backends.db.indexes import FieldIndexes
 from ojobchannels.backends.db.open_files import StorageReplaced
@@ -65,6 +66,7 @@ class DatabaseBackend(LocalBackend):
         super().__init__(channel, storage, clock, timeout)
         self._connections = Connections(channel, storage, timeout, clock)
         self._indexes = FieldIndexes(channel)
+        self._counts = EntryCounts(self._connections)
         self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
 
     @operation
@@ -129,7 +131,7 @@ class DatabaseBackend(LocalBackend):
     def index(self, fields: tuple[str, ...]) -> bool:
         if not self._indexes.prepare(self._connections, fields):
             return False
-        self._indexes.fields = fields
+        self._indexes.fields = tuple(dict.fromkeys((*fields, *self._indexes.fields)))
         return True
 
     @hook_operation
@@ -152,9 +154,11 @@ class DatabaseBackend(LocalBackend):
 
     @hook_operation
     def size(self) -> int:
-        with self._connections.reading() as connection:
-            count: int = connection.execute(statements.SIZE, self._mine).fetchone()[0]
-        return count
+        return self._counts.size(self.channel)
+
+    @hook_operation
+    def size_until(self, position: int) -> int:
+        return self._counts.size_until(self.channel, position)
 
     @hook_operation
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:

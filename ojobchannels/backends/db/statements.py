@@ -80,7 +80,6 @@ VALUES_IN_ORDER: Final = "SELECT value FROM documents WHERE channel = :channel O
 KEYS_IN_ORDER: Final = (
     "SELECT written_key FROM documents WHERE channel = :channel ORDER BY position"
 )
-SIZE: Final = "SELECT count(*) FROM documents WHERE channel = :channel"
 OLDEST_FIRST: Final = """
 SELECT written_key, value, position FROM documents
 WHERE channel = :channel AND position > :after ORDER BY position

@@ -8,6 +8,7 @@ key. Entries are in the order of their last change; their numbers grow.
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.backends.local.waiters import number_of, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import Document, Item, Key, check_key, matches
-from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
+from ojobchannels.errors import ChannelDamaged, ChannelError, ChannelUnavailable
 from ojobchannels.hookspecs import MISSING, Busy, Compared, Granted, LeaseRequest, fits
 from ojobchannels.host.clock import Clock
 
@@ -183,6 +184,8 @@ class FileBackend(LocalBackend):
         self._lock_files.clean_up()
 
     def _close_storage(self) -> None:
+        with suppress(OSError, ChannelError):  # the journal that stays contains all changes
+            self._file.fold()
         self._lock_files.close()
         self._file.close()
         self._lock.close()

@@ -1,51 +1,78 @@
 """A TinyDB storage that survives a kill at any instant and loses no update between processes."""
 
 import os
-import stat
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, Final
 
 from tinydb.storages import Storage
 
-from ojobchannels.backends.file.json_text import LARGEST_NUMBER, Tables, Unreadable, parse, text_of
+from ojobchannels.backends.file.changes import Change, line_of, make
+from ojobchannels.backends.file.journal import DamagedJournal, Journal, JournalName, paths
+from ojobchannels.backends.file.json_text import (
+    LARGEST_NUMBER,
+    Tables,
+    Unreadable,
+    may_have_journal,
+    parse,
+    text_of,
+)
+from ojobchannels.backends.file.new_file import NewFiles, content_of
 from ojobchannels.backends.local.file_lock import FileLock, owned
 from ojobchannels.backends.local.paths import StoragePath
-from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.host.files import UnsafeFile, give, open_regular
+from ojobchannels.errors import ChannelDamaged
 from ojobchannels.host.forks import forget_in_children
 
+SHORT: Final = 8 * 1024
+"""A file of fewer bytes is rewritten at each write, and has no journal."""
+
 _COUNTERS = struct.Struct("<QQ")
+_ATTEMPTS: Final = 100
+_FOLD_SECONDS: Final = 1
 
 
 class JsonFile(Storage):
     """Reads the whole old or new file; writes happen between `begin` and `store`, all or nothing.
 
     New content is written to a file beside it, flushed to the disk, and renamed over the old file,
-    so readers need no file lock. The content is cached until the file's status changes, or the
-    version that every writer increments in a file beside it: the status alone can repeat within the
-    clock tick of a filesystem.
+    so readers need no file lock. The changes of a long file are appended to its journal instead,
+    until that is half as long as the file. The content is cached until the file's status changes,
+    or the version that every replacement increments in a file beside it: the status alone can
+    repeat within the clock tick of a filesystem.
     """
 
     def __init__(self, channel: str, storage: StoragePath, lock: FileLock) -> None:
         self._channel = channel
-        self._storage = storage
+        self._path = storage.path
         self._lock = lock
+        self._files = NewFiles(channel, storage.path, storage.mode)
         self._counters = storage.side.file("version")
         self._memory = threading.RLock()
         self._tables: Tables = {}
-        self._seen: tuple[int, ...] | None = None
-        self._changed = False
+        self._journal: Journal | None = None
+        self._status_read: tuple[int, ...] | None = None
+        self._changes: list[Change] = []
+        self._followed: tuple[object, list[Change]] = None, []
         self._half_done = False
+        self._has_written = False
         self._highest = 0
         self._highest_read = 0
-        self._owner: int | None = None
+        self._length = 0
         forget_in_children(self)
 
     @property
-    def seen(self) -> tuple[int, ...] | None:
+    def seen(self) -> tuple[object, ...] | None:
         """Identifies the content that `read` returned last."""
-        return self._seen
+        if self._status_read is None:
+            return None
+        return self._status_read, 0 if self._journal is None else self._journal.end
+
+    def changes_since(self, seen: object) -> list[Change] | None:
+        """Return the changes since that content, or None if they are not known."""
+        before, changes = self._followed
+        return changes if before is not None and before == seen else None
 
     def begin(self, writes: bool) -> None:
         """Begin an access by this thread: other threads wait, and `read` is up to date."""
@@ -56,29 +83,43 @@ class JsonFile(Storage):
         self._half_done = writes
 
     def store(self) -> None:
-        """Replace the file, if its content was changed since `begin`."""
-        if self._changed:
-            self._replace()
-        self._changed = self._half_done = False
+        """Store the changes since `begin`."""
+        if self._changes:
+            self._store()
+        self._changes = []
+        self._half_done = False
 
     def clean_up(self) -> None:
         """End the access of this thread, if it has one; changes that were not stored are lost."""
         if owned(self._memory):
             if self._half_done:
-                self._seen = None
-                self._changed = self._half_done = False
+                self._status_read = None
+                self._changes = []
+                self._half_done = False
             self._memory.release()
         self._lock.release()
 
+    def fold(self) -> None:
+        """Bring the changes of the journal into the file, unless other handles use it too."""
+        if self._journal is None:
+            return
+        self._lock.acquire(_FOLD_SECONDS)
+        try:
+            with self._memory:
+                self._fold()
+        finally:
+            self._lock.release()
+
     def close(self) -> None:
-        """Close the file with the version."""
+        """Close the journal, and the file with the version."""
         with self._memory:
             self._counters.close()
+            self._use_journal(None)
 
     def forget(self) -> None:
         """Reset, in a forked child, the state that another thread of the parent may have locked."""
         self._memory = threading.RLock()
-        self._seen = None
+        self._status_read = None
 
     def next_numbers(self, count: int) -> range:
         """Return numbers for new entries that no entry ever had; for use in a transaction."""
@@ -93,24 +134,82 @@ class JsonFile(Storage):
         return self._tables
 
     def write(self, data: Tables) -> None:
-        """Keep the tables that TinyDB changed; the end of the transaction stores them."""
-        self._tables = data
-        self._changed = True
+        """Refuse to let TinyDB write whole tables, which takes as long as the tables are."""
+        raise NotImplementedError
+
+    def change(self, table: str, number: int, new: dict[str, Any] | None) -> None:
+        """Add an entry, or remove it; the end of the transaction stores that."""
+        old = self._tables.get(table, {}).get(str(number))
+        change = Change(table, str(number), old, new)
+        self._changes.append(change)
+        make([change], self._tables)
+
+    def damaged(self, reason: str) -> ChannelDamaged:
+        """Return the error for a file that cannot be read."""
+        return ChannelDamaged(
+            self._channel,
+            str(self._path),
+            reason,
+            "the file was left unchanged: repair it with an editor, restore it from a copy, or "
+            "move it away to start with an empty channel",
+        )
+
+    def _fold(self) -> None:
+        self._load()
+        if self._journal is not None and self._journal.is_unused():
+            self._replace(None)
 
     def _load(self) -> None:
-        seen = self._status()
-        if seen == self._seen:
-            return
-        self._seen = None
-        try:
-            self._tables = parse(_content(self._storage.path))
-        except FileNotFoundError:
-            self._tables = {}
-        except Unreadable as error:
-            raise self.damaged(str(error)) from error
+        self._followed = None, []
+        if self._status_read is None or self._status() != self._status_read or not self._follow():
+            self._status_read = None
+            self._read_all()
+
+    def _follow(self) -> bool:
+        """Make the changes that were appended to the journal; return False if it was replaced."""
+        if self._journal is None or not (growth := self._journal.growth()):
+            return True
+        if growth > 0:
+            before = self.seen
+            self._followed = before, self._changes_of(self._journal)
+        return growth > 0
+
+    def _read_all(self) -> None:
+        for _ in range(_ATTEMPTS):
+            status = self._status()
+            try:
+                content = content_of(self._path)
+                self._tables, text = parse(content)
+            except FileNotFoundError:
+                content, text, self._tables = b"", "", {}
+            except Unreadable as error:
+                raise self.damaged(str(error)) from error
+            name = JournalName.of(self._path, text)
+            self._use_journal(None if name is None else Journal.open(name, owner=status[-1]))
+            if not text or self._journal is not None:
+                break
+            if status == self._status():  # otherwise the file and its journal were replaced
+                raise self._without_journal(text)
         numbers = (int(number) for table in self._tables.values() for number in table)
         self._highest_read = max(numbers, default=0)
-        self._seen = seen
+        self._length = len(content)
+        if self._journal is not None:
+            self._changes_of(self._journal)
+        self._status_read = status
+
+    def _changes_of(self, journal: Journal) -> list[Change]:
+        try:
+            changes = journal.follow(self._tables)
+        except DamagedJournal as error:
+            self._status_read = None
+            raise self._damaged_journal(journal, str(error)) from error
+        self._highest_read = max([self._highest_read, *(int(each.number) for each in changes)])
+        return changes
+
+    def _use_journal(self, journal: Journal | None) -> None:
+        before, self._journal = self._journal, journal
+        if before is not None:
+            before.close()
 
     def _status(self) -> tuple[int, ...]:
         if not self._counters.is_current():
@@ -121,91 +220,92 @@ class JsonFile(Storage):
         version, highest = _COUNTERS.unpack(counters)
         self._highest = highest if highest <= LARGEST_NUMBER else 0  # no entry ever had it
         try:
-            status = self._storage.path.lstat()
+            status = self._path.lstat()
         except FileNotFoundError:
             return (version,)
-        if self._owner is None:
-            self._owner = status.st_uid
-        return version, status.st_ino, status.st_size, status.st_mtime_ns
+        self._files.see_owner(status.st_uid)
+        return version, status.st_ino, status.st_size, status.st_mtime_ns, status.st_uid
 
-    def damaged(self, reason: str) -> ChannelDamaged:
-        """Return the error for a file that cannot be read."""
+    def _damaged_journal(self, journal: Journal, reason: str) -> ChannelDamaged:
         return ChannelDamaged(
             self._channel,
-            str(self._storage.path),
+            str(journal.name.path),
             reason,
-            "the file was left unchanged: repair it with an editor, restore it from a copy, or "
-            "move it away to start with an empty channel",
+            f"it contains the newest changes of {self._path.name}, one write per line, and was "
+            "left unchanged: end the programs that use the channel, then correct the line with an "
+            "editor, or delete it to give up its changes",
         )
 
-    def _replace(self) -> None:
-        path = self._storage.path
-        new = path.with_name(f".{path.name}.new")
-        new.unlink(missing_ok=True)
+    def _without_journal(self, text: str) -> ChannelDamaged:
+        return ChannelDamaged(
+            self._channel,
+            str(self._path),
+            f"the newest changes are in {text}, which is not beside it",
+            "restore both files from the same copy, or delete the line that names the journal to "
+            "give up these changes",
+        )
+
+    def _store(self) -> None:
+        journal = self._journal
+        if journal is None:
+            # Most processes write once: only the second write shows that a journal is worth it.
+            is_first, self._has_written = not self._has_written, True
+            self._replace(None if is_first else JournalName.after(None, self._path))
+            return
+        line = line_of(self._changes).encode()
+        if journal.end + len(line) > max(self._length, SHORT) / 2:
+            self._replace(JournalName.after(journal.name, self._path))
+        else:
+            self._append(journal, line)
+
+    def _append(self, journal: Journal, line: bytes) -> None:
         try:
-            self._write_new(new)
-            version = (self._seen[0] + 1) % 2**64 if self._seen else 1
-            os.pwrite(self._counters.open(), _COUNTERS.pack(version, self._highest), 0)
-            new.replace(path)
+            journal.append(line)
         except BaseException:
-            new.unlink(missing_ok=True)
+            # Readers may have read the line; if the version changes they read everything again.
+            self._write_version(1)
+            journal.cut_off()
+            self._write_version(2)
             raise
         self._highest_read = max(self._highest_read, self._highest)
-        self._seen = self._status()
+
+    def _write_version(self, step: int) -> None:
+        version = (self._status_read[0] + step) % 2**64 if self._status_read else step
+        highest = max(
+            self._highest, self._highest_read
+        )  # also if a journal's entry has that number
+        os.pwrite(self._counters.open(), _COUNTERS.pack(version, highest), 0)
+
+    def _replace(self, name: JournalName | None) -> None:
+        """Rewrite the file; if it is long, changes will follow in the journal of that name."""
+        content = text_of(self._tables)
+        if name is not None and len(content) >= SHORT and may_have_journal(self._tables):
+            journal = Journal.create(name, self._path, self._files)
+            content = text_of(self._tables, str(name))
+        else:
+            journal = None
+        new = self._path.with_name(f".{self._path.name}.new")
         try:
-            _flush(path.parent)
-        except OSError as error:
-            raise ChannelUnavailable(
-                self._channel,
-                f"{error.strerror or error} ({path.parent}), after {path.name} was replaced",
-                "the change is stored, but a power cut may undo it: check the disk, then write "
-                "again",
-            ) from error
+            self._length = self._write_new(new, content.encode())
+            self._write_version(1)
+            new.replace(self._path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                new.unlink()  # if it is not there, the file may have been replaced already
+                if journal is not None:
+                    journal.name.path.unlink()
+            raise
+        self._use_journal(journal)
+        self._highest_read = max(self._highest_read, self._highest)
+        self._status_read = self._status()
+        self._files.flush_folder()
+        for path in paths(self._path):
+            if journal is None or path != journal.name.path:
+                path.unlink(missing_ok=True)
 
-    def _write_new(self, new: Path) -> None:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
-            mode = self._storage.mode
-            try:
-                old = self._storage.path.lstat()
-            except FileNotFoundError:
-                give(descriptor, new.parent.stat())
-            else:
-                if not stat.S_ISREG(old.st_mode):
-                    raise UnsafeFile(self._storage.path, "it is not a regular file")
-                if os.geteuid() == 0 and old.st_uid != self._owner:
-                    reason = f"it belongs to user id {old.st_uid} since it was opened here"
-                    raise UnsafeFile(self._storage.path, reason)
-                mode = stat.S_IMODE(old.st_mode)
-                if old.st_uid != os.geteuid() or old.st_gid != os.getegid():
-                    _keep_owner(self._channel, descriptor, old)
-            os.fchmod(descriptor, mode)
-            file.write(text_of(self._tables).encode())
+    def _write_new(self, new: Path, content: bytes) -> int:
+        with open(self._files.create(new), "wb") as file:  # noqa: PTH123  a descriptor has no path
+            file.write(content)
             file.flush()
-            os.fsync(descriptor)
-
-
-def _content(path: Path) -> bytes:
-    # Tools for backups make hard links to a file for a time.
-    with open(open_regular(path, os.O_RDONLY, links=True), "rb") as file:  # noqa: PTH123  a descriptor has no path
-        return file.read()
-
-
-def _keep_owner(channel: str, descriptor: int, old: os.stat_result) -> None:
-    try:
-        os.fchown(descriptor, old.st_uid, old.st_gid)
-    except PermissionError as error:
-        raise ChannelUnavailable(
-            channel,
-            f"the file belongs to user id {old.st_uid}, group id {old.st_gid}, and would lose "
-            "that owner if it was written",
-            f"run as that user, or give the file to user id {os.geteuid()} with chown",
-        ) from error
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            os.fsync(file.fileno())
+        return len(content)

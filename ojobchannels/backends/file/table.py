@@ -1,12 +1,14 @@
 """The documents of one channel in a JSON file: a TinyDB table, and an index of its keys."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Reversible
+from collections.abc import Iterable, Iterator, Mapping, Reversible
 from operator import attrgetter
+from typing import Any
 
 from tinydb import TinyDB
 from tinydb.table import Document as Row
 
+from ojobchannels.backends.file.changes import Change
 from ojobchannels.backends.file.storage import JsonFile
 from ojobchannels.documents import Document, Key, check_key, check_value, decode, encode
 from ojobchannels.errors import InvalidKey, InvalidValue, StaleFence
@@ -50,7 +52,7 @@ class Table:
         self._numbers: dict[Key, int] = {}
         self._bare: set[Key] = set()  # keys that have only a mark
         self._keys: dict[str, Key] = {}
-        self._indexed: tuple[int, ...] | None = None
+        self._indexed: tuple[object, ...] | None = None
 
     def begin(self, writes: bool) -> None:
         """Begin an access."""
@@ -121,22 +123,20 @@ class Table:
         """Store one row per key; a row with the value MISSING keeps only the mark."""
         added = list(entries)
         self._drop(key for key, _, _ in added)
-        rows = []
         for number, (key, value, mark) in zip(
             self._file.next_numbers(len(added)), added, strict=True
         ):
             own = Key(key)
             own.document = copy(key.document)  # the caller may change theirs
             self._numbers[own] = number
-            row = {"key": own.document}
+            row: dict[str, Any] = {"key": own.document}
             if value is MISSING:
                 self._bare.add(own)
             else:
                 row["value"] = copy(value)
             if mark is not None:
                 row["fence"] = mark
-            rows.append(Row(row, number))
-        self._entries.insert_multiple(rows)
+            self._file.change(self._channel, number, row)
 
     def remove(self, key: Key, mark: int | None) -> bool:
         """Remove a row except for its mark; return whether it had a value."""
@@ -159,37 +159,57 @@ class Table:
     def _index(self) -> None:
         if self._indexed == self._file.seen:
             return
-        numbers: dict[Key, int] = {}
-        bare: set[Key] = set()
-        keys: dict[str, Key] = {}
-        for row in sorted(self._entries.all(), key=attrgetter("doc_id")):
-            text = encode(row["key"])
-            key = self._keys.get(text) or self._checked_key(row)
-            if key in numbers:
-                both = f"{numbers[key]} and {row.doc_id} of the table {self._channel!r}"
-                reason = f"the entries {both} have the same key"
-                raise self._file.damaged(reason)
-            numbers[key], keys[text] = row.doc_id, key
-            if "value" not in row:
-                bare.add(key)
-        self._numbers = numbers
-        self._bare = bare
-        self._keys = keys
+        changes = self._file.changes_since(self._indexed)
+        self._indexed = None
+        if changes is None or not self._index_changes(changes):
+            self._index_all()
         self._indexed = self._file.seen
 
-    def _checked_key(self, row: Row) -> Key:
+    def _index_all(self) -> None:
+        known = self._keys
+        self._numbers, self._bare, self._keys = {}, set(), {}
+        for row in sorted(self._entries.all(), key=attrgetter("doc_id")):
+            self._add(row.doc_id, row, known)
+
+    def _index_changes(self, changes: Iterable[Change]) -> bool:
+        """Bring the index up to date; return False if the numbers of new entries are not higher."""
+        for table, number, old, new in changes:
+            if table != self._channel:
+                continue
+            if old is not None:
+                key = self._keys.pop(encode(old["key"]), None) or check_key(old["key"])
+                self._numbers.pop(key, None)
+                self._bare.discard(key)
+            if new is not None:
+                if int(number) <= next(reversed(self._numbers.values()), 0):
+                    return False
+                self._add(int(number), new, self._keys)
+        return True
+
+    def _add(self, number: int, entry: Mapping[str, Any], known: Mapping[str, Key]) -> None:
+        text = encode(entry["key"])
+        key = known.get(text) or self._checked_key(number, entry)
+        if key in self._numbers:
+            both = f"{self._numbers[key]} and {number} of the table {self._channel!r}"
+            raise self._file.damaged(f"the entries {both} have the same key")
+        self._numbers[key], self._keys[text] = number, key
+        if "value" not in entry:
+            self._bare.add(key)
+
+    def _checked_key(self, number: int, entry: Mapping[str, Any]) -> Key:
         try:
-            check_value(row.get("value"))
-            return check_key(row["key"])
+            check_value(entry.get("value"))
+            return check_key(entry["key"])
         except (InvalidKey, InvalidValue) as error:
-            reason = f"entry {row.doc_id} of the table {self._channel!r}: {error}"
+            reason = f"entry {number} of the table {self._channel!r}: {error}"
             raise self._file.damaged(reason) from error
 
     def _drop(self, keys: Iterable[Key]) -> None:
-        dropped = [key for key in keys if key in self._numbers]
-        if dropped:
-            self._bare.difference_update(dropped)
-            self._entries.remove(doc_ids=[self._numbers.pop(key) for key in dropped])
+        for key in keys:
+            number = self._numbers.pop(key, None)
+            if number is not None:
+                self._bare.discard(key)
+                self._file.change(self._channel, number, None)
 
 
 def copy(document: Document) -> Document:

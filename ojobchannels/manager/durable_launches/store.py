@@ -48,6 +48,7 @@ LEASE_SECONDS: Final = 60.0
 _TAKER: Final = "takes launches "
 _TAKER_SECONDS: Final = 10.0
 _MESSAGE: Final = {"id", "job", "data", "added", "notBefore", "priority", "attempts"}
+_KEYED: Final = "keyed"
 _ENDLESS: Final = RetryPolicy(attempts=2**53)
 """The worker counts the attempts: only it knows the job."""
 
@@ -109,17 +110,22 @@ class LaunchStore:
             return self._queue.add(name, data, **options)
         launch_id = hashlib.sha256(f"{name}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
         launch_id = launch_id[:32]
-        if self._ended.get(_key(launch_id)) is None:
-            self._queue.add(name, data, id=launch_id, **options)
+        if not self._has_end(launch_id):
+            self._queue.add(name, {**data, _KEYED: True}, id=launch_id, **options)
+            if self._has_end(launch_id):  # it has ended meanwhile, and left the queue before
+                self._queue.remove(launch_id)
         return launch_id
 
     def take(self, jobs: Collection[str]) -> Message | None:
         """Return the next launch of one of these jobs, for this process alone."""
         while (message := self._queue.take(LEASE_SECONDS, jobs)) is not None:
-            if self._ended.get(_key(message.id)) is None:
+            if not (_is_keyed(message.data) and self._has_end(message.id)):
                 return message
             message.done()  # it was launched again, with its key, at the moment of its end
         return None
+
+    def _has_end(self, launch_id: str) -> bool:
+        return self._ended.get(_key(launch_id)) is not None
 
     def announce(self, jobs: Collection[str]) -> Lease | None:
         """Make known that this process takes the launches of these jobs, while it holds a lease."""
@@ -139,8 +145,18 @@ class LaunchStore:
         error: str | None = None,
         result: Any = None,
         omitted: str | None = None,
+        secret: Collection[str] = (),
     ) -> bool:
         """End a launch, and keep its result, or why that is `omitted`.
+
+        Args:
+            message: The launch.
+            state: How it ends.
+            run_id: Its last run.
+            error: Why it did not complete.
+            result: Its result.
+            omitted: Why that is not kept.
+            secret: The names of arguments that are secrets, beside those that look like one.
 
         Returns:
             False, with nothing written, if another process has taken it since.
@@ -148,7 +164,7 @@ class LaunchStore:
         Raises:
             LockLost: The lease was lost before another process took the launch; the end is written.
         """
-        ended = self._ending(message.entry, state, error)
+        ended = self._ending(message.entry, state, error, secret)
         if run_id is not None:
             ended["run_id"] = run_id
         if state == "completed":
@@ -166,7 +182,7 @@ class LaunchStore:
         document = self._queue.channel.get({"id": launch_id})
         if not _is_message(document) or ENDED in document or self._worker(document):
             return False
-        if self._ended.get(_key(launch_id)) is not None:
+        if self._has_end(launch_id):
             return False  # it was launched again, with its key, at the moment of its end
         ended = self._ending(document, "cancelled", "it was cancelled before it began")
         changed = self._queue.change(document, {"status": "failed", "claim": None, ENDED: ended})
@@ -244,13 +260,17 @@ class LaunchStore:
         return sum(self._ended.unset(key) for key in old)
 
     def _ending(
-        self, document: Mapping[str, Any], state: LaunchEnd, error: str | None
+        self,
+        document: Mapping[str, Any],
+        state: LaunchEnd,
+        error: str | None,
+        secret: Collection[str] = (),
     ) -> dict[str, Any]:
         return {
             "id": document["id"],
             "name": document["job"],
             "state": state,
-            "args": masked(args_of(document["data"])),
+            "args": masked(args_of(document["data"]), secret),
             "added": round(document["added"]),
             "due": round(document["notBefore"]),
             "priority": document["priority"],
@@ -315,6 +335,11 @@ def _claim_of(document: Mapping[str, Any]) -> tuple[str, int] | None:
         case {"lock": str(name), "fence": int(fence)}:
             return name, fence
     return None
+
+
+def _is_keyed(data: object) -> bool:
+    """Return whether a launch has an idempotency key, by which it may be added again."""
+    return isinstance(data, dict) and _KEYED in data
 
 
 def _key(launch_id: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The worker of a manager: it takes durable launches of the jobs that the manager knows."""
+"""The worker of a process: it takes durable launches of the jobs that the process knows."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ from ojobchannels.manager.durable_launches.info import (
     retries_of,
 )
 from ojobchannels.manager.durable_launches.last_run import Runs, is_active, last_run
+from ojobchannels.manager.durable_launches.launchable import (
+    LaunchableJob,
+    LaunchableJobs,
+    LaunchedRun,
+    NotNow,
+)
 from ojobchannels.manager.durable_launches.store import LaunchStore
-from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.local_launches.launcher import DidNotRun
 from ojobchannels.manager.local_launches.pool import start
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.registry import JobRegistry
-from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.masking import mask_text, secret_values
 from ojobchannels.printable import storable
 from ojobchannels.recipes.queue import Message
@@ -56,7 +60,7 @@ _log = logging.getLogger("ojobchannels.jobs")
 
 
 class LaunchWorker:
-    """Takes launches on a thread of its own, and runs them on the threads of the manager.
+    """Takes launches on a thread of its own, and runs them on other threads.
 
     Args:
         store: The launches.
@@ -69,7 +73,7 @@ class LaunchWorker:
     def __init__(
         self,
         store: LaunchStore,
-        jobs: JobRegistry,
+        jobs: LaunchableJobs,
         runs: Runs,
         capacity: Callable[[], int],
         submit: Callable[[str, Callable[[], None]], object],
@@ -107,12 +111,16 @@ class LaunchWorker:
         """Look for launches now."""
         self._wakeup.set()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Take no more launches; those that run continue."""
         self._stopped = True
         self._wakeup.set()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Take no more launches, and wait for the thread, at most `timeout` seconds."""
+        self.stop()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
 
     def take_due(self) -> None:
         """Take the launches that are due, as many as there are free threads.
@@ -187,7 +195,7 @@ class LaunchWorker:
                 self._attempt(message)
         except LockLost as error:
             _log.warning("launch %s of job %r: %s", message.id, message.job, error)
-        except Exception as error:  # noqa: BLE001  a thread of the manager must not depend on it
+        except Exception as error:  # noqa: BLE001  the thread must not depend on it
             text = "launch %s of job %r cannot be continued; it will be taken again: %s"
             unexpected = not isinstance(error, ChannelError)
             _log.warning(text, message.id, message.job, error, exc_info=unexpected)
@@ -196,6 +204,9 @@ class LaunchWorker:
                 message.leave()
             self._count(message.job, -1)
             self._wakeup.set()
+
+    def _secrets(self, message: Message, job: LaunchableJob) -> set[str]:
+        return secret_values(args_of(message.data), job._secret_args)
 
     def _attempt(self, message: Message) -> None:
         job = self._jobs.get(message.job)
@@ -211,13 +222,13 @@ class LaunchWorker:
         try:
             run = job._new_launched_run(args, attempt, retries, message.id)
         except Exception as error:  # noqa: BLE001  as of arguments that the job does not take
-            text = mask_text(summary(error), secret_values(args))
-            self._ended(message, "failed", run_id=None, error=text)
+            text = mask_text(summary(error), self._secrets(message, job))
+            self._ended(message, job, "failed", run_id=None, error=text)
             return
 
         def begun() -> None:
             self._refused.pop(job.name, None)
-            start = run.record["startTime"]
+            start = run.record.get("startTime")
             message.note(run=run.run_id, start=start, begun=attempt, reason=None, refusals=None)
 
         results: list[Any] = []
@@ -229,10 +240,13 @@ class LaunchWorker:
                 return
             text = "the end of run %s of job %r is not in its record: %s"
             _log.warning(text, run.run_id, job.name, error)
-        self._ended(message, "completed", run_id=run.run_id, result=results[0])
+        finally:
+            if run.status != "new":
+                self._refused.pop(job.name, None)  # others could not start because of it
+        self._ended(message, job, "completed", run_id=run.run_id, result=results[0])
 
     def _settle(
-        self, message: Message, job: Job[..., Any], last: Record | None, *, may_retry: bool
+        self, message: Message, job: LaunchableJob, last: Record | None, *, may_retry: bool
     ) -> bool:
         """End a launch as its last run, whose process died before it did that; return whether."""
         status = "abandoned" if last is None else last["status"]
@@ -240,23 +254,23 @@ class LaunchWorker:
             return False
         if last is None or status in ("abandoned", "running"):
             text = "its process died while it was running"
-            self._ended(message, "abandoned", run_id=None, error=text)
+            self._ended(message, job, "abandoned", run_id=None, error=text)
         elif status == "completed":
             text = "its process died before it could be stored"
-            self._ended(message, "completed", run_id=last["runId"], omitted=text)
+            self._ended(message, job, "completed", run_id=last["runId"], omitted=text)
         else:
             if status in ("failed", "lost"):
-                job._manager._notify(last)
+                job._report_failed(last)
             error = last.get("error") or last.get("reason")
             ended = cast("LaunchEnd", status)
-            self._ended(message, ended, run_id=last["runId"], error=error)
+            self._ended(message, job, ended, run_id=last["runId"], error=error)
         return True
 
     def _after(
         self,
         message: Message,
-        job: Job[..., Any],
-        run: JobRun,
+        job: LaunchableJob,
+        run: LaunchedRun,
         error: BaseException,
         may_retry: bool,
     ) -> None:
@@ -267,23 +281,28 @@ class LaunchWorker:
             pause = job._pause_after(begun_of(message.entry))
             message.failed(_text(run, error), pause)
         else:
-            job._notify(run)
+            if run.status in ("failed", "lost"):
+                job._report_failed(run.record)
             state: LaunchEnd = "failed"
             if run.status in ("lost", "cancelled"):
                 state = "lost" if run.status == "lost" else "cancelled"
-            self._ended(message, state, run_id=run.run_id, error=_text(run, error))
+            self._ended(message, job, state, run_id=run.run_id, error=_text(run, error))
 
     def _after_no_start(
-        self, message: Message, job: Job[..., Any], run: JobRun, error: BaseException
+        self, message: Message, job: LaunchableJob, run: LaunchedRun, error: BaseException
     ) -> None:
-        if not isinstance(error, LockBusy | RateLimited):
+        if isinstance(error, NotNow):
+            self._put_back(message, error.reason)
+        elif isinstance(error, DidNotRun):
+            self._ended(message, job, "skipped", run_id=run.run_id, error=error.reason)
+        elif not isinstance(error, LockBusy | RateLimited):
             _log.warning("launch %s of job %r cannot start now: %s", message.id, job.name, error)
             refusals = refusals_of(message.entry)
             pause = min(2.0 ** min(refusals, 64), _LONGEST_PAUSE)
-            reason = mask_text(summary(error), secret_values(run._options.args))
+            reason = mask_text(summary(error), self._secrets(message, job))
             self._put_back(message, reason, pause, refusals=refusals + 1)
         elif job._skips:
-            self._ended(message, "skipped", run_id=run.run_id, error=error.summary())
+            self._ended(message, job, "skipped", run_id=run.run_id, error=error.summary())
         else:
             where = "the job is running elsewhere: " if isinstance(error, LockBusy) else ""
             self._put_back(message, f"{where}{error.summary()}")
@@ -295,11 +314,11 @@ class LaunchWorker:
         self._refused[message.job] = self._store.now()
         message.give_back(pause, reason=storable(reason), **fields)
 
-    def _ended(self, message: Message, state: LaunchEnd, **facts: Any) -> None:
+    def _ended(self, message: Message, job: LaunchableJob, state: LaunchEnd, **facts: Any) -> None:
         """End a launch; in an outage, when the channel is reachable again, if the lease lasts."""
         while True:
             try:
-                is_kept = self._store.end(message, state, **facts)
+                is_kept = self._store.end(message, state, secret=job._secret_args, **facts)
                 break
             except STORE_ERRORS as error:
                 message.check()
@@ -311,7 +330,7 @@ class LaunchWorker:
             _log.warning(text, state, message.id, message.job)
 
 
-def _text(run: JobRun, error: BaseException) -> str:
+def _text(run: LaunchedRun, error: BaseException) -> str:
     """Return the error of a run as its record has it, without secrets."""
     recorded = run.record.get("error")
     return recorded if isinstance(recorded, str) else mask_text(summary(error))

@@ -29,6 +29,9 @@ class Runs(Protocol):
     def state(self) -> Channel:
         """The channel with the records of runs that did not begin."""
 
+    def _index_run_ids(self) -> None:
+        """Have records found by the identifiers of their runs, where that is possible."""
+
     def running(self) -> Sequence[Record]:
         """Return the records of the running runs."""
 
@@ -47,6 +50,7 @@ def find(runs: Runs, output: Channel, run_id: str) -> Record | None:
         if records.is_record(record) and record["runId"] == run_id:
             return cast("Record", record)
     if len(run_id) >= _WHOLE:
+        runs._index_run_ids()
         return next(_stored(runs, run_id), None)
     return only(run_id, _stored(runs, run_id))
 

@@ -14,6 +14,7 @@ from ojobchannels.host.wakeup import Wakeup
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
+from ojobchannels.ojob.daemon.launched_jobs import LaunchTaker
 from ojobchannels.ojob.daemon.schedule import FileSchedule, NameCounts
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
@@ -92,8 +93,12 @@ class Daemon:
         self._previous: list[FileSchedule] = []
         self._began: int | None = None
         self._watches: list[ChannelWatch] = []
+        self._taker = LaunchTaker(lambda: self.session)
         self._operations = DaemonOperations(
-            lambda: self.session.binding.manager, self._source, lambda: self._schedules
+            lambda: self.session.binding.manager,
+            self._source,
+            lambda: self._schedules,
+            {"take durable launches": lambda _: self._taker.start()},
         )
 
     def defer(self, call: JobCall) -> bool:
@@ -115,6 +120,7 @@ class Daemon:
 
     def close(self) -> None:
         """Publish that it has stopped, once its jobs have ended: until then it is alive."""
+        self._taker.close()
         self._operations.close()
 
     def end_watches(self) -> None:
@@ -159,7 +165,10 @@ class Daemon:
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
         with self.session.interrupts.shield():
             self._operations.start()
-        self._serve_requests()
+        try:
+            self._serve_requests()
+        finally:
+            self._taker.stop()
         raise Interrupted(signal.SIGTERM)
 
     def _serve_requests(self) -> None:

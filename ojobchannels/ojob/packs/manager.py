@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from ojobchannels.errors import (
@@ -17,7 +18,7 @@ from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START
-from ojobchannels.ojob.run.job_context import JobContext, SkipJob
+from ojobchannels.ojob.run.job_context import JobContext, LaunchAttempt, SkipJob
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
 from ojobchannels.ojob.run.started_runs import record_args
 
@@ -69,14 +70,18 @@ class ManagerBridge:
             "max_concurrent": pack_args.number("maxConcurrent", 1),
             "rate_limit": pack_args.value("rateLimit"),
         }
+        attempt = None
         if context.phase == "from" and not context.runs.started:
-            tick = context.tick
+            tick, attempt = context.tick, context.attempt
             if context.requested is not None:
                 options["extra"] = {"requested": context.requested}
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         overall = self._session.binding.if_running
         if_running = overall or pack_args.value("ifRunning", context.if_running)
         start = self._waited if if_running == "wait" else manager.start
+        if attempt is not None:
+            options["extra"] = attempt.extra
+            start = manager.start if if_running == "skip" else partial(self._start_now, attempt)
         with self._session.interrupts.shield():
             try:
                 run = start(name, **options)
@@ -91,6 +96,19 @@ class ManagerBridge:
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
                     raise JobLocked(*facts, busy.slots) from None
                 raise SkipJob(_already_running(busy), recorded=True) from busy
+
+    def _start_now(self, attempt: LaunchAttempt, name: str, **options: Any) -> JobRun:
+        """Start a run for a durable launch, which is put back if that is not possible now.
+
+        Raises:
+            SkipJob: Another run holds the lock, or the job has started too often.
+        """
+        manager = self._session.binding.required(self._context.caller, START)
+        try:
+            return manager.start(name, **options, record_busy=False)
+        except (LockBusy, RateLimited) as busy:
+            attempt.busy = busy
+            raise SkipJob(busy.summary(), recorded=True) from busy
 
     def _waited(self, name: str, **options: Any) -> JobRun:
         """Start a run once the lock is free.

@@ -154,14 +154,19 @@ class JobCall(CallableJob):
     def _run_and_catch(self) -> SkipJob | None:
         self._began = time.monotonic()
         try:
-            if not self.job.quiet:
-                self.session.output.started(self.job.name, self.position or self._run_name())
+            if self.attempt is None:
+                self.report_started()
             self.run_steps()
         except SkipJob as skip:
             return skip
         except BaseException as error:  # noqa: BLE001  whatever the code raises fails its job
             self._failed(error)
         return None
+
+    def report_started(self) -> None:
+        """Report that the job has started."""
+        if not self.job.quiet:
+            self.session.output.started(self.job.name, self.position or self._run_name())
 
     def _run_name(self) -> str:
         """Return the name of a launched call's managed run, if it differs from the job's."""
@@ -288,7 +293,8 @@ class JobCall(CallableJob):
             run_names=tuple(run.name for run in self.runs.started),
             run_ids=tuple(run.run_id for run in self.runs.started),
         )
-        if status != "completed" or not self.job.quiet:
+        is_put_back = self.attempt is not None and self.attempt.busy is not None
+        if not (is_put_back or (status == "completed" and self.job.quiet)):
             self.session.output.ended(self.outcome)
         return self.outcome
 

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ojobchannels.channels.lease import Lease
+from ojobchannels.errors import LockBusy, RateLimited
+from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import JobRun, Launch, current_run
 from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.manager.output import OutputLevel
@@ -35,6 +37,25 @@ class SkipJob(BaseException):
         super().__init__(reason)
 
 
+class LaunchAttempt(Protocol):
+    """One attempt at the durable launch for which a job works.
+
+    Attributes:
+        extra: The fields for the record of its run.
+        busy: Why its run could not start now; None otherwise.
+    """
+
+    extra: Mapping[str, Any]
+    busy: LockBusy | RateLimited | None
+
+    def begin(self, run: JobRun | None) -> None:
+        """Count the attempt, with its run if the job has started one; only the first call does.
+
+        Raises:
+            LockLost: Another process may have taken the launch.
+        """
+
+
 class JobContext(ABC):
     """One job at work.
 
@@ -46,9 +67,11 @@ class JobContext(ABC):
         leases: The locks that it holds for `typeArgs.lock` and `typeArgs.single`.
         launch: The launch that started it.
         launches: The latest launch of each job that it has launched.
-        result: What its own code returned, or else the final args.
+        returned: What its own code returned; MISSING until then.
+        result: The same, or else the final args.
         fire_time: The time for which a schedule runs it.
         requested: The action of an operator who wants it, for the record of its run.
+        attempt: The attempt at a durable launch for which it works.
         tick: The fire time of its own schedule, or of the job on whose account it was called.
         if_running: What it does if another run holds the lock, unless its args say so.
     """
@@ -67,9 +90,11 @@ class JobContext(ABC):
         self.launch = launch
         self.launches: dict[str, Launch] = {}
         self.error: BaseException | None = None
+        self.returned: Any = MISSING
         self.result: Any = None
         self.fire_time: FireTime | None = None
         self.requested: Mapping[str, Any] | None = None
+        self.attempt: LaunchAttempt | None = None
         self.tick: Tick | None = None
         self.if_running: IfRunning = "fail"
 
@@ -98,6 +123,12 @@ class JobContext(ABC):
         self.runs.add(run, on_timeout)
         if self.launch is not None:
             self.launch.run_id = run.run_id
+        self.begin(run)
+
+    def begin(self, run: JobRun | None = None) -> None:
+        """Count the attempt at a durable launch, before any work is done."""
+        if self.attempt is not None:
+            self.attempt.begin(run)
 
     def log(self, level: Level, text: str) -> None:
         """Report a line of the job, and keep it with the managed run for which the job works."""

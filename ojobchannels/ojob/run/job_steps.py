@@ -18,7 +18,7 @@ from ojobchannels.manager.local_launches.pool import start, this_slot
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block, Isolated, Python
-from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.load.job_file import START, Job
 from ojobchannels.ojob.process.forks import leave
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.process.time_limit import TimeLimit, TimeUp
@@ -54,13 +54,16 @@ class JobSteps(JobContext):
         self.render_args()
         if self.job.timeout is not None:
             self.runs.own_limit = Limit.of(self.job.timeout, self.job.on_timeout or "fail")
+        if START not in self.session.file.parts_of(self.job.name):
+            self.begin()
         self.phase = "from"
         for part in parts(self.session.jobs, self.job, self.args):
             if part is not self.job:
                 self.run_step(part)
                 continue
+            self.begin()
             self.phase = "exec"
-            self.result = self.run_step(part)
+            self.result = self.returned = self.run_step(part)
             self.phase = "to"
         if self.result is None:
             self.result = self.args.values

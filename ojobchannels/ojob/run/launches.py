@@ -57,7 +57,8 @@ class Launches:
         deadlines: Scheduler,
         settings: SettingsSpec,
     ) -> None:
-        self._launcher = Launcher(settings.num_threads)
+        self._threads = settings.num_threads
+        self._launcher = Launcher(self._threads)
         self._progress = progress
         self._interrupts = interrupts
         self._deadlines = deadlines
@@ -66,6 +67,11 @@ class Launches:
         self._running: set[LaunchedCall] = set()
         self._hanging: set[object] = set()
         self._failed = False
+
+    @property
+    def capacity(self) -> int:
+        """The number of jobs that may be on the pool, with those that wait for others."""
+        return self._threads + self._launcher.waiting
 
     def submit(
         self,

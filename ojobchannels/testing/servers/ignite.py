@@ -1,7 +1,8 @@
 """Apache Ignite: one node, or a small cluster of them.
 
 Maven gets Ignite's jars once and keeps them in a folder of the user's cache, together with the
-compiled `IgniteNode.java`, which configures and starts a node.
+compiled `IgniteNode.java`, which configures and starts a node, and an archive of the classes that a
+node loads, with which it starts in half of the time.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +47,7 @@ jdk.management/com.sun.management.internal
 """The packages of the JDK that Ignite reaches into."""
 _JVM: Final = (
     *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms32m", "-Xmx256m", "-Xss512k"),
+    "-XX:+IgnoreUnrecognizedVMOptions",  # an old JVM has no archives
     "-Djava.net.preferIPv4Stack=true",
     *("-DIGNITE_QUIET=true", "-DIGNITE_NO_ASCII=true", "-DIGNITE_UPDATE_NOTIFIER=false"),
     "-DIGNITE_PERFORMANCE_SUGGESTIONS_DISABLED=true",
@@ -157,8 +160,13 @@ class IgniteServer(Server):
         }
         settings = [f"-Dnode.{name}={value}" for name, value in properties.items()]
         settings.append(f"-Duser.timezone={self._timezone}")
-        classpath = f"{self._jars}{os.sep}*{os.pathsep}{self._jars}"
-        return [*_JVM, *settings, "-cp", classpath, _SOURCE.stem]
+        files = [_jar(self._jars), *sorted(self._jars.glob("*.jar"))]
+        classpath = os.pathsep.join(map(str, files))
+        return [*_JVM, self._sharing(), *settings, "-cp", classpath, _SOURCE.stem]
+
+    def _sharing(self) -> str:
+        """Return the option of the JVM for its archive of classes."""
+        return f"-XX:SharedArchiveFile={archive(self._jars)}"
 
     def _key_stores(self) -> dict[str, str]:
         if self._certificates is None:
@@ -166,6 +174,17 @@ class IgniteServer(Server):
         password = secrets.token_hex(8)
         keys, trusted = self._certificates.key_stores(self.folder, password)
         return {"keys": str(keys), "trusted": str(trusted), "password": password}
+
+
+class _RecordedServer(IgniteServer):
+    """A node whose JVM writes the archive when it ends."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(persistent=True)
+        self._path = path
+
+    def _sharing(self) -> str:
+        return f"-XX:ArchiveClassesAtExit={self._path}"
 
 
 class IgniteCluster(ServerGroup):
@@ -247,14 +266,54 @@ def jars() -> Path:
     if folder.exists():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "ignite.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(cache):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=cache) as made:
                 _fill(Path(made))
                 shutil.copytree(made, f"{made}-whole")
             Path(f"{made}-whole").rename(folder)
     return folder
+
+
+def archive(jars: Path) -> Path:
+    """Return the archive of the classes that a node loads; make it if necessary.
+
+    A JVM that cannot use it, such as one of another version, loads the classes itself.
+
+    Args:
+        jars: The folder with the jars and the compiled program.
+    """
+    path = jars.with_name(f"{jars.name}.jsa")
+    if not path.exists():
+        with _alone(jars.parent):
+            if not path.exists():
+                _record(jars, path)
+    return path
+
+
+def _record(jars: Path, path: Path) -> None:
+    with zipfile.ZipFile(_jar(jars), "w") as jar:  # an archive has no classes of a folder
+        for file in jars.glob("*.class"):
+            jar.write(file, file.name)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        with _RecordedServer(made) as node:
+            node.shut_down(_PATIENCE)
+        made.touch()  # empty if the JVM cannot write one
+        made.rename(path)
+
+
+def _jar(jars: Path) -> Path:
+    """Return the path of the jar with the compiled program."""
+    return jars.with_name(f"{jars.name}.jar")
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Have other processes that make something in the cache wait."""
+    with (cache / "ignite.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _fill(folder: Path) -> None:

@@ -11,9 +11,10 @@ from pyignite.api.cache_config import cache_destroy
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
 from ojobchannels_ignite.cluster import Cluster
+from ojobchannels_ignite.errors import NotConnected
 from ojobchannels_ignite.options import Settings, settings_of
 
-_TIMEOUT: Final = 10.0
+_TIMEOUT: Final = 60.0
 
 
 class SharedIgnite(SharedServer):
@@ -41,7 +42,7 @@ class SharedIgnite(SharedServer):
         """Destroy the cache."""
         cluster = Cluster(_settings_of(self.url_of(token)))
         try:
-            with suppress(OSError), cluster.requests(_TIMEOUT) as requests:
+            with suppress(NotConnected), cluster.requests(_TIMEOUT) as requests:
                 cache_destroy(requests.connection, token)
         finally:
             cluster.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -20,7 +22,6 @@ from ojobchannels.testing.kit.pytest_fixtures import (
 )
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.servers import IgniteServer, ignite_url, or_skip, share_servers
-from ojobchannels.testing.servers.ignite import ENVIRONMENT
 from ojobchannels_ignite.testing import SharedIgnite
 
 __all__ = [
@@ -34,16 +35,20 @@ __all__ = [
     "start_worker",
 ]
 
+# With the URL of the node of all test processes.
+SHARED = "OJOBCHANNELS_TESTS_IGNITE"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start a node once for all processes of pytest-xdist."""
-    share_servers(config, {ENVIRONMENT: ignite_url})
+    share_servers(config, {SHARED: ignite_url})
 
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """A node that any number of tests use at once."""
-    with or_skip(), ignite_url() as url:
+    shared = os.environ.get(SHARED)
+    with or_skip(), nullcontext(shared) if shared else ignite_url() as url:
         yield url
 
 

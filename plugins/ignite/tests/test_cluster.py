@@ -1,4 +1,4 @@
-"""Three nodes, of which one dies."""
+"""A few nodes, of which one dies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from ojobchannels.testing.torture.proving import prove_exclusion
 TIMEOUT = 20
 
 
-@pytest.fixture
-def cluster() -> Iterator[IgniteCluster]:
-    """A cluster of the test's own."""
-    with or_skip(), IgniteCluster() as running:
+@pytest.fixture(params=[2])
+def cluster(request: pytest.FixtureRequest) -> Iterator[IgniteCluster]:
+    """A cluster of the test's own; each node takes a second to start."""
+    with or_skip(), IgniteCluster(request.param) as running:
         yield running
 
 
+@pytest.mark.parametrize("cluster", [3], indirect=True)
 def test_the_death_of_a_node_loses_nothing(cluster: IgniteCluster) -> None:
     """Whichever it is: documents, marks, fences and leases are on another, which clients find."""
     with oc.open_channel("orders", cluster.url, timeout=TIMEOUT) as channel:
@@ -45,7 +46,7 @@ def test_the_death_of_a_node_loses_nothing(cluster: IgniteCluster) -> None:
 
 
 def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
-    """A suspended node does not reply; calls continue once the others have dropped it."""
+    """A suspended node does not reply; calls continue once the other has dropped it."""
     with oc.open_channel("orders", cluster.url, timeout=30) as channel:
         channel.set("key", 1)
         cluster.nodes[0].pause()
@@ -59,14 +60,13 @@ def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
 
 
 def test_what_is_lost_is_not_silently_absent(cluster: IgniteCluster) -> None:
-    """Two nodes die, and with them all copies of some rows: calls for these fail, and say so."""
-    with oc.open_channel("orders", cluster.url, timeout=TIMEOUT) as channel:
+    """With a node, all copies of some rows die: calls for these fail, and say so."""
+    with oc.open_channel("orders", cluster.url, timeout=TIMEOUT, backups=0) as channel:
         names = [f"lock {number}" for number in range(20)]
         for number, name in enumerate(names):
             channel.set(number, number)
             channel.lock(name, ttl=600)
         cluster.nodes[0].kill()
-        cluster.nodes[1].kill()
         with pytest.raises(oc.ChannelUnavailable, match="lost"):
             channel.get_all()
         lost = 0

@@ -118,12 +118,13 @@ class Documents:
     @hookimpl
     @performed
     def size(self) -> Steps[int]:
-        def count(at: Collections, _: bool) -> Steps[dict[str, int]]:
-            command = {"count": at.documents.name, "query": self._own}
-            return one(partial(at.database.command, command))
+        return self._counting(self._own)
 
-        reply = yield from self._connection.calling(remote.SIZE, count)
-        return int(reply["n"])
+    @hookimpl
+    @performed
+    def size_until(self, position: int) -> Steps[int]:
+        until = {"$gt": codec.FIRST, "$lte": codec.timestamp_of(position)}
+        return self._counting(self._own | {"o": until})
 
     @hookimpl
     @performed
@@ -213,6 +214,12 @@ class Documents:
             while (yield from self._connection.calling(remote.DESTROY, remove)):
                 continue
         return True
+
+    def _counting(self, query: Row) -> Steps[int]:
+        def count(at: Collections, _: bool) -> Steps[dict[str, int]]:
+            return one(partial(at.database.command, {"count": at.documents.name, "query": query}))
+
+        return int((yield from self._connection.calling(remote.SIZE, count))["n"])
 
     def _storing(self, key: Key, value: Document, fence: int | None) -> Steps[bool]:
         update = codec.stored(self._channel, key, value, fence)

@@ -198,7 +198,7 @@ class FieldIndexes:
         """Create what is missing; return whether all exist."""
         if not (yield from self._preparing(fields)):
             return False
-        self._fields = fields
+        self._fields = tuple(dict.fromkeys((*fields, *self._fields)))
         return True
 
     def reading_below(self, field: str, bound: int, limit: int) -> Steps[list[Item] | None]:

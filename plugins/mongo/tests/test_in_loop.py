@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from ojobchannels.testing import (
     TokenContract,
 )
 from ojobchannels.testing.contracts.remote.base import use_everything
+from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
 from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from conftest import Storage
 
-STORM = 300
 PATIENCE = 60
 
 
@@ -76,6 +75,14 @@ class TestFaultsInLoop(LostRequestContract, OutageContract):
         return LoopSubject("mongo", {"url": ojob_server.url_of(server_part)})
 
 
+class TestCancelledTasks(CancelledTaskContract):
+    """Cancelled tasks leave nothing on the server, in the pool, or for another request."""
+
+    @pytest.fixture
+    def ojob_server(self, url_replicated: str) -> SharedMongo:
+        return SharedMongo(url_replicated)
+
+
 @pytest.fixture
 def proxy(storage: Storage) -> Iterator[Proxy]:
     """A proxy before the server."""
@@ -102,12 +109,6 @@ def in_loop(storage: Storage, url: str, test: Callable[[NativeChannel], Awaitabl
     asyncio.run(run())
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the server is in a state."""
-    while not condition():  # noqa: ASYNC110  it reports no event
-        await asyncio.sleep(0.01)
-
-
 def test_a_request_whose_reply_is_lost_is_repeated(
     storage: Storage, behind: str, proxy: Proxy
 ) -> None:
@@ -125,93 +126,6 @@ def test_a_request_whose_reply_is_lost_is_repeated(
         assert await channel.locks() == []
 
     in_loop(storage, behind, test)
-
-
-def test_a_cancelled_request_gives_back_what_it_was_granted(
-    storage: Storage, behind: str, proxy: Proxy
-) -> None:
-    """The server had granted the lock when the task was cancelled; its reply arrives later."""
-    observer = storage.open()
-
-    async def test(channel: NativeChannel) -> None:
-        assert await channel.get("key", "none") == "none"
-        proxy.black_hole(requests=False)
-        waiting = asyncio.create_task(channel.lock("nightly", ttl=600, wait=None))
-        await until(lambda: observer.lock_info("nightly"))
-        waiting.cancel()
-        await asyncio.sleep(0)
-        proxy.heal()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await until(lambda: observer.lock_info("nightly") is None)
-        assert await channel.get("key", "none") == "none"
-
-    in_loop(storage, behind, test)
-
-
-def test_the_reply_to_a_cancelled_read_goes_to_no_other_request(
-    storage: Storage, behind: str, proxy: Proxy
-) -> None:
-    """The read is cut short in the middle, and its connection is closed."""
-    observer = storage.open()
-    observer.set("early", 1)
-    observer.set("late", 2)
-
-    async def test(channel: NativeChannel) -> None:
-        assert await channel.get("late") == 2
-        before = proxy.counters.requests
-        proxy.black_hole(requests=False)
-        reading = asyncio.create_task(channel.get("early"))
-        await until(lambda: proxy.counters.requests > before)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        proxy.heal()
-        assert await channel.get("late") == 2
-
-    in_loop(storage, behind, test)
-
-
-def test_a_storm_of_cancelled_waits_leaves_nothing(storage: Storage) -> None:
-    """No lease, and no waiter in this process."""
-
-    async def test(channel: NativeChannel) -> None:
-        held = await channel.lock("nightly", ttl=600)
-        waits = [
-            asyncio.create_task(channel.lock("nightly", ttl=600, wait=None)) for _ in range(STORM)
-        ]
-        await channel.lock_info("nightly")
-        for wait in waits:
-            wait.cancel()
-        ended = await asyncio.gather(*waits, return_exceptions=True)
-        assert all(isinstance(end, asyncio.CancelledError) for end in ended)
-        await held.release()
-        assert await channel.locks() == []
-        async with channel.lock("nightly", ttl=60):
-            pass
-
-    in_loop(storage, storage.url, test)
-
-
-def test_tasks_that_are_cancelled_at_random_leave_nothing(replicated_storage: Storage) -> None:
-    """Wherever they are: before a request, in it, in the body, or while they give back a lock."""
-    rng = random.Random(7)
-
-    async def test(channel: NativeChannel) -> None:
-        async def work(number: int) -> None:
-            async with channel.lock(f"lock {number % 5}", ttl=600, wait=None) as lease:
-                await channel.set(number % 5, number, fence=lease.fence)
-                await asyncio.sleep(rng.random() / 1000)
-
-        tasks = [asyncio.create_task(work(number)) for number in range(40)]
-        while pending := [task for task in tasks if not task.done()]:
-            rng.choice(pending).cancel()
-            await asyncio.sleep(rng.random() / 100)
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert {type(end) for end in ended} <= {type(None), asyncio.CancelledError}
-        assert await channel.locks() == []
-
-    in_loop(replicated_storage, replicated_storage.url, test)
 
 
 def test_channels_of_one_loop_share_a_client(storage: Storage) -> None:
@@ -257,5 +171,17 @@ def test_a_forked_child_has_a_client_of_its_own(replicated_storage: Storage) -> 
             _, status = await asyncio.to_thread(os.waitpid, child, 0)
             assert status == 0
             assert await channel.get("child") == 1
+
+    in_loop(replicated_storage, replicated_storage.url, test)
+
+
+def test_matches_use_the_index_of_the_channel(replicated_storage: Storage) -> None:
+    """It was created on a thread, by whoever keeps records in the channel."""
+
+    async def test(channel: NativeChannel) -> None:
+        await channel.set_all({1: {"name": "one"}, 2: {"name": "two"}})
+        assert channel.sync.hook.index(fields=("name",))
+        found = [key async for key, _ in channel.items(match={"name": "two"})]
+        assert found == [2]
 
     in_loop(replicated_storage, replicated_storage.url, test)

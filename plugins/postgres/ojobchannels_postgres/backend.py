@@ -8,13 +8,14 @@ from typing import Any, Final
 from ojobchannels.changes import Feed
 from ojobchannels.hookspecs import Finding, Health, hookimpl
 from ojobchannels.remote import Operation
+from ojobchannels.steps import drive
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Connection
 from ojobchannels_postgres.change_feed import ChangeFeed
 from ojobchannels_postgres.documents import Documents
 from ojobchannels_postgres.locks import Locks
 from ojobchannels_postgres.options import settings_of
-from ojobchannels_postgres.schema import check
+from ojobchannels_postgres.schema import FieldIndexes, check
 from ojobchannels_postgres.server import SERVERS
 
 _HEALTH: Final = Operation("health")
@@ -36,8 +37,9 @@ def health_of(channel: str, options: Mapping[str, Any]) -> Health:
     """Return the state of the server of a channel; the errors are those of `open_backend`."""
     server = SERVERS.open(settings_of(options), lambda server: check(Connection(channel, server)))
     try:
-        ((version, wall, fsync, commit),) = Connection(channel, server).call(
-            _HEALTH, lambda client, _: client.run(statements.HEALTH)
+        connection = Connection(channel, server)
+        ((version, wall, fsync, commit),) = drive(
+            connection.calling(_HEALTH, lambda client, _: client.run(statements.HEALTH))
         )
         return Health(f"PostgreSQL {version}", wall, tuple(_findings(fsync, commit)))
     finally:
@@ -58,12 +60,19 @@ class PostgresBackend(Documents, Locks):
     """One handle on a channel."""
 
     def __init__(self, connection: Connection) -> None:
-        Documents.__init__(self, connection)
+        Documents.__init__(self, connection, FieldIndexes(connection))
         Locks.__init__(self, connection)
 
     @hookimpl
     def subscribe(self, notify: Callable[[], None]) -> Feed:
         return ChangeFeed(self._connection, notify)
+
+    @hookimpl
+    def asynchronous(self) -> object:
+        from ojobchannels_postgres.in_loop.backend import LoopBackend
+
+        connection = self._connection
+        return LoopBackend(connection.channel, connection.server, self._indexes, self._leases)
 
     @hookimpl
     def close(self) -> bool:

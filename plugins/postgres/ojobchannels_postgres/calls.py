@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule
 from ojobchannels.remote.calls import Calls
-from ojobchannels.steps import Steps
+from ojobchannels.steps import Steps, drive
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.errors import DRIVER_ERRORS, explain, outcome_of, reuses_session
 from ojobchannels_postgres.server import Server
@@ -21,7 +21,7 @@ _LONGEST_NAME: Final = 1000  # bytes; an index row has 2,700 at most
 
 
 class Client:
-    """A connection for the statements of one attempt."""
+    """A connection for the statements of one attempt, as steps."""
 
     def __init__(self, server: Server, session: Session, limit: float) -> None:
         self.session = session
@@ -29,14 +29,14 @@ class Client:
         self.schema = server.settings.schema
         self._events = server.settings.events
 
-    def run(self, statement: str, *parameters: Parameter) -> list[Row]:
+    def run(self, statement: str, *parameters: Parameter) -> Steps[list[Row]]:
         """Execute a statement and return its rows."""
-        return self.session.run(self.bound(statement), parameters, self.limit)
+        return self.session.running(self.bound(statement), parameters, self.limit)
 
-    def run_all(self, *steps: tuple[str, Sequence[Parameter]]) -> list[list[Row]]:
+    def run_all(self, *steps: tuple[str, Sequence[Parameter]]) -> Steps[list[list[Row]]]:
         """Execute statements in one transaction; return the rows of each."""
         bound = [(self.bound(statement), parameters) for statement, parameters in steps]
-        return self.session.run_all(bound, self.limit)
+        return self.session.running_all(bound, self.limit)
 
     def bound(self, statement: str) -> str:
         """Return a statement for the schema of the channel."""
@@ -51,6 +51,7 @@ class Connection(Calls[Client]):
 
     Attributes:
         id: The channel in the tables.
+        pool: The connections to the server.
     """
 
     driver_errors = DRIVER_ERRORS
@@ -59,43 +60,49 @@ class Connection(Calls[Client]):
         super().__init__(channel, server.settings.timeout)
         self.server = server
         self.id = row_id(channel)
+        self.pool = server.pool
 
-    def run(
+    def run(self, operation: Operation, statement: str, *parameters: Parameter) -> list[Row]:
+        """Execute a statement on this thread; see `running`."""
+        return drive(self.running(operation, statement, *parameters))
+
+    def running(
         self,
         operation: Operation,
         statement: str,
         *parameters: Parameter,
         seconds: float | None = None,
-    ) -> list[Row]:
+    ) -> Steps[list[Row]]:
         """Execute a statement, whose first parameter is the channel; return its rows."""
-        return self.call(
+        return self.calling(
             operation, lambda client, _: client.run(statement, self.id, *parameters), seconds
         )
 
-    def running(
-        self, operation: Operation, statement: str, *parameters: Parameter
-    ) -> Steps[list[Row]]:
-        """Yield the steps of `run`."""
-        return self.calling_in_one_step(
-            operation, lambda client, _: client.run(statement, self.id, *parameters)
-        )
-
     def _attempting(self, work: Work[_T], attempts: Attempts, operation: Operation) -> Steps[_T]:
-        pool, limit = self.server.pool, attempts.next_limit()
-        session = pool.take(limit, tested=operation.rule is Rule.ONCE)
+        pool, limit, once = self.pool, attempts.next_limit(), operation.rule is Rule.ONCE
+        session = None if once else pool.take_recent()
+        if session is None:
+            session = yield from pool.taking(limit, once)
         try:
             result = yield from work(Client(self.server, session, limit), bool(attempts.lost))
-        except BaseException as error:
-            if isinstance(error, DRIVER_ERRORS) and reuses_session(error) and session.is_idle:
-                pool.give_back(session)
-            else:
+        except DRIVER_ERRORS as raised:
+            error = raised
+        except BaseException:
+            session.close()  # a reply may arrive later
+            raise
+        else:
+            pool.give_back(session)
+            return result
+        if reuses_session(error) and session.is_idle:
+            pool.give_back(session)
+        else:
+            try:
                 if isinstance(error, LimitError):
-                    session.cancel(_CANCELING)
+                    yield from session.cancelling(_CANCELING)
+            finally:
                 session.close()
                 pool.purge()
-            raise
-        pool.give_back(session)
-        return result
+        raise error
 
     def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
         return outcome_of(error, operation.patient)

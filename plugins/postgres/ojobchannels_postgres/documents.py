@@ -21,6 +21,7 @@ from ojobchannels.documents import (
 from ojobchannels.errors import InvalidOption, InvalidValue, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
+from ojobchannels.steps import Steps, performed
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, row_id
 from ojobchannels_postgres.schema import FieldIndexes
@@ -37,27 +38,33 @@ _COMPARE: Final = Operation("get_set")
 class Documents:
     """The part of a handle that serves the documents."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, indexes: FieldIndexes) -> None:
+        self.perform = connection.perform
         self._connection = connection
-        self._run = connection.run
-        self._indexes = FieldIndexes(connection)
+        self._run = connection.running
+        self._indexes = indexes
 
     @hookimpl
-    def get(self, key: Key) -> Document:
-        rows = self._run(remote.GET, statements.GET, row_id(key))
+    @performed
+    def get(self, key: Key) -> Steps[Document]:
+        rows = yield from self._run(remote.GET, statements.GET, row_id(key))
         return decode(rows[0][0]) if rows else MISSING
 
     @hookimpl
-    def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        row = _row(key, value)
+    @performed
+    def set(self, key: Key, value: Document, fence: int | None) -> Steps[bool]:
+        row: tuple[str | int, ...] = _row(key, value)
         if fence is None:
-            self._run(remote.SET, statements.PUT, *row)
-        elif not self._run(remote.SET, statements.PUT_FENCED, *row, _checked(fence)):
-            self._check_mark(key, fence)
+            yield from self._run(remote.SET, statements.PUT, *row)
+            return True
+        row = (*row, _checked(fence))
+        if not (yield from self._run(remote.SET, statements.PUT_FENCED, *row)):
+            yield from self._check_mark(key, fence)
         return True
 
     @hookimpl
-    def unset(self, key: Key, fence: int | None) -> bool:
+    @performed
+    def unset(self, key: Key, fence: int | None) -> Steps[bool]:
         if fence is None:
             steps: list[tuple[str, Sequence[Parameter]]] = [
                 (statements.REMOVE, (self._connection.id, row_id(key)))
@@ -65,29 +72,31 @@ class Documents:
         else:
             row = (self._connection.id, row_id(key), _checked(fence))
             steps = [(statements.MARK_IF_NEWEST, row), (statements.REMOVE_MARKED, row)]
-        rows, again = self._in_one(remote.UNSET, steps)
+        rows, again = yield from self._in_one(remote.UNSET, steps)
         removed = bool(rows[-1])
         if fence is not None and not rows[0][0][0]:
-            self._check_mark(key, fence)
+            yield from self._check_mark(key, fence)
         if again and not removed:
             raise remote.UNSET.unknown(self._connection.channel)
         return removed
 
     @hookimpl
-    def get_all(self, match: Document) -> list[Document]:
-        rows = self._all(remote.GET_ALL, statements.VALUES, match)
+    @performed
+    def get_all(self, match: Document) -> Steps[list[Document]]:
+        rows = yield from self._all(remote.GET_ALL, statements.VALUES, match)
         return values_of((text for _, text, _ in rows), match)
 
     @hookimpl
+    @performed
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
-    ) -> list[Item]:
+    ) -> Steps[list[Item]]:
         statement, more = self._indexes.statement(match, newest_first)
         beyond = after if after is not None else (_LAST if newest_first else _FIRST)
         size, parts = limit, _parts(match)
         page: list[Item] = []
         while True:
-            rows = self._run(remote.ITEMS, statement, beyond, size, parts, *more)
+            rows = yield from self._run(remote.ITEMS, statement, beyond, size, parts, *more)
             page += page_of(rows, match, limit - len(page))
             if len(page) >= limit or len(rows) < size:
                 return page
@@ -102,15 +111,26 @@ class Documents:
         return self._indexes.below(field, bound, limit)
 
     @hookimpl
-    def get_keys(self) -> list[Document]:
-        return decode_all(text for _, text, _ in self._all(remote.GET_KEYS, statements.KEYS, None))
+    @performed
+    def get_keys(self) -> Steps[list[Document]]:
+        rows = yield from self._all(remote.GET_KEYS, statements.KEYS, None)
+        return decode_all(text for _, text, _ in rows)
 
     @hookimpl
-    def size(self) -> int:
-        return int(self._run(remote.SIZE, statements.SIZE)[0][0])
+    @performed
+    def size(self) -> Steps[int]:
+        ((size,),) = yield from self._run(remote.SIZE, statements.SIZE)
+        return int(size)
 
     @hookimpl
-    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+    @performed
+    def size_until(self, position: int) -> Steps[int]:
+        ((size,),) = yield from self._run(remote.SIZE, statements.SIZE_UNTIL, position)
+        return int(size)
+
+    @hookimpl
+    @performed
+    def set_all(self, items: list[tuple[Key, Document]]) -> Steps[bool]:
         rows: dict[str, tuple[str, str, str]] = {}
         for key, value in items:
             row = _row(key, value)
@@ -118,78 +138,92 @@ class Documents:
             rows[row[0]] = row
         columns = [list(column) for column in zip(*rows.values(), strict=True)]
         seconds = self._time_for(len(rows))
-        self._run(remote.SET_ALL, statements.PUT_ALL, *columns, len(rows), seconds=seconds)
+        yield from self._run(
+            remote.SET_ALL, statements.PUT_ALL, *columns, len(rows), seconds=seconds
+        )
         return True
 
     @hookimpl
-    def unset_all(self, keys: list[Key]) -> int:
+    @performed
+    def unset_all(self, keys: list[Key]) -> Steps[int]:
         ids = list({row_id(key) for key in keys})
         seconds = self._time_for(len(ids))
         channel = self._connection.id
         steps = (statements.STEP_IF_ANY, (channel,)), (statements.REMOVE_ALL, (channel, ids))
-        (_, rows), again = self._in_one(remote.UNSET_ALL, steps, seconds)
+        (_, rows), again = yield from self._in_one(remote.UNSET_ALL, steps, seconds)
         removed = int(rows[0][0]) if rows else 0
         if again and removed < len(ids):
             raise remote.UNSET_ALL.unknown(self._connection.channel)
         return removed
 
     @hookimpl
-    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+    @performed
+    def get_set(
+        self, match: Document, key: Key, value: Document, fence: int | None
+    ) -> Steps[Compared]:
         ends = time.monotonic() + self._connection.timeout
         while True:
             if match is ABSENT:
-                compared = self._add(key, value, fence, ends)
+                compared = yield from self._add(key, value, fence, ends)
             else:
-                compared = self._compare(match, key, value, fence, ends)
+                compared = yield from self._compare(match, key, value, fence, ends)
             if compared is not None:
                 return compared
 
     @hookimpl
-    def pop(self) -> Document:
+    @performed
+    def pop(self) -> Steps[Document]:
         return self._take(remote.POP, statements.TAKE_LAST)
 
     @hookimpl
-    def shift(self) -> Document:
+    @performed
+    def shift(self) -> Steps[Document]:
         return self._take(remote.SHIFT, statements.TAKE_FIRST)
 
     @hookimpl
-    def destroy(self) -> bool:
-        last = self._run(remote.DESTROY, statements.LAST)[0][0]
+    @performed
+    def destroy(self) -> Steps[bool]:
+        ((last,),) = yield from self._run(remote.DESTROY, statements.LAST)
         while last is not None:
-            removed = self._run(remote.DESTROY, statements.REMOVE_OLD, last, _BATCH)[0][0]
+            old = (last, _BATCH)
+            ((removed, _),) = yield from self._run(remote.DESTROY, statements.REMOVE_OLD, *old)
             if removed < _BATCH:
                 break
         return True
 
-    def _all(self, operation: Operation, statement: str, match: Document) -> list[Row]:
+    def _all(self, operation: Operation, statement: str, match: Document) -> Steps[list[Row]]:
         """Return all rows; beyond one page, which are not a snapshot, the last of each key."""
         beyond, rows, parts = _FIRST, [], _parts(match)
         while True:
-            page = self._run(operation, statement, beyond, _PAGE, parts)
+            page = yield from self._run(operation, statement, beyond, _PAGE, parts)
             rows += page
             if len(page) < _PAGE:
                 break
             beyond = page[-1][2]
         return rows if len(rows) == len(page) else _once_each(rows)
 
-    def _add(self, key: Key, value: Document, fence: int | None, ends: float) -> Compared | None:
+    def _add(
+        self, key: Key, value: Document, fence: int | None, ends: float
+    ) -> Steps[Compared | None]:
         """Store where no entry is; None if it was added meanwhile."""
         statement: str = statements.PUT_NEW
         row: tuple[str | int, ...] = _row(key, value)
         if fence is not None:
             statement, row = statements.PUT_NEW_FENCED, (*row, _checked(fence))
-        ((stored, present, _),) = self._run(remote.GET_SET, statement, *row, seconds=_left(ends))
+        ((stored, present, _),) = yield from self._run(
+            remote.GET_SET, statement, *row, seconds=_left(ends)
+        )
         if stored or present is not None:
             return Compared(stored, decode(present) if present is not None else MISSING)
-        self._check_mark(key, fence)
+        yield from self._check_mark(key, fence)
         return None
 
     def _compare(
         self, match: Document, key: Key, value: Document, fence: int | None, ends: float
-    ) -> Compared | None:
+    ) -> Steps[Compared | None]:
         """Store if the entry is still as it was read; None if it changed meanwhile."""
         seconds = _left(ends)
-        rows = self._run(_COMPARE, statements.COMPARED, row_id(key), seconds=seconds)
+        rows = yield from self._run(_COMPARE, statements.COMPARED, row_id(key), seconds=seconds)
         present = decode(rows[0][0]) if rows else MISSING
         if not fits(match, present):
             return Compared(False, present)
@@ -197,15 +231,15 @@ class Documents:
         row: tuple[str | int, ...] = (*_row(key, value), rows[0][1])
         if fence is not None:
             statement, row = statements.REPLACE_FENCED, (*row, _checked(fence))
-        if self._run(remote.GET_SET, statement, *row, seconds=_left(ends)):
+        if (yield from self._run(remote.GET_SET, statement, *row, seconds=_left(ends))):
             return Compared(True, present)
-        self._check_mark(key, fence)
+        yield from self._check_mark(key, fence)
         return None
 
-    def _take(self, operation: Operation, statement: str) -> Document:
+    def _take(self, operation: Operation, statement: str) -> Steps[Document]:
         channel = (self._connection.id,)
         steps = (statements.STEP_IF_ANY, channel), (statement, channel)
-        (_, rows), _ = self._in_one(operation, steps)
+        (_, rows), _ = yield from self._in_one(operation, steps)
         return decode(rows[0][0]) if rows else MISSING
 
     def _in_one(
@@ -213,24 +247,24 @@ class Documents:
         operation: Operation,
         steps: Sequence[tuple[str, Sequence[Parameter]]],
         seconds: float | None = None,
-    ) -> tuple[list[list[Row]], bool]:
+    ) -> Steps[tuple[list[list[Row]], bool]]:
         """Execute statements in one transaction; return the rows of each, and `again`.
 
         `again` is whether they may have been done before.
         """
 
-        def execute(client: Client, again: bool) -> tuple[list[list[Row]], bool]:
+        def execute(client: Client, again: bool) -> Steps[tuple[list[list[Row]], bool]]:
             if len(steps) > 1:
-                return client.run_all(*steps), again
+                return (yield from client.run_all(*steps)), again
             ((statement, parameters),) = steps
-            return [client.run(statement, *parameters)], again
+            return [(yield from client.run(statement, *parameters))], again
 
-        return self._connection.call(operation, execute, seconds)
+        return self._connection.calling(operation, execute, seconds)
 
-    def _check_mark(self, key: Key, fence: int | None) -> None:
+    def _check_mark(self, key: Key, fence: int | None) -> Steps[None]:
         """Raise StaleFence if a fenced write changed nothing because of the mark of its key."""
         if fence is not None:
-            rows = self._run(_COMPARE, statements.MARK, row_id(key))
+            rows = yield from self._run(_COMPARE, statements.MARK, row_id(key))
             if rows and fence < rows[0][0]:
                 raise StaleFence(self._connection.channel, key.document, fence, rows[0][0])
 

@@ -8,8 +8,9 @@ from typing import Any
 from ojobchannels import remote
 from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
+from ojobchannels.remote.leases import HeldLeases
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
-from ojobchannels.steps import Steps
+from ojobchannels.steps import Steps, performed
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, digest, row_id
 from ojobchannels_postgres.session import Row
@@ -18,9 +19,10 @@ from ojobchannels_postgres.session import Row
 class Locks(RemoteLocks):
     """The part of a handle that serves the locks."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, connection.server.listener)
+    def __init__(self, connection: Connection, leases: HeldLeases | None = None) -> None:
+        super().__init__(connection, connection.server.listener, leases)
         self._connection = connection
+        self._running = connection.running
         self._lock_prefix = digest(connection.id)
 
     @property
@@ -28,17 +30,21 @@ class Locks(RemoteLocks):
         return self._connection.server.listener.name
 
     @hookimpl
-    def lock_info(self, name: str) -> LockInfo | None:
-        rows = self._connection.run(remote.LOCK_INFO, statements.LOCK_INFO, row_id(name))
+    @performed
+    def lock_info(self, name: str) -> Steps[LockInfo | None]:
+        rows = yield from self._running(remote.LOCK_INFO, statements.LOCK_INFO, row_id(name))
         return _info(rows[0]) if rows else None
 
     @hookimpl
-    def locks(self) -> list[LockInfo]:
-        return sorted(map(_info, self._connection.run(remote.LOCKS, statements.LOCKS)))
+    @performed
+    def locks(self) -> Steps[list[LockInfo]]:
+        return sorted(map(_info, (yield from self._running(remote.LOCKS, statements.LOCKS))))
 
     @hookimpl
-    def share(self, name: str, token: str) -> list[int] | bool:
-        return [] if self._connection.run(SHARE, statements.HELD, row_id(name), token) else False
+    @performed
+    def share(self, name: str, token: str) -> Steps[list[int] | bool]:
+        rows = yield from self._running(SHARE, statements.HELD, row_id(name), token)
+        return [] if rows else False
 
     def _lock_id(self, name: str) -> str:
         return self._lock_prefix + digest(row_id(name))
@@ -48,13 +54,13 @@ class Locks(RemoteLocks):
     ) -> Steps[Granted | Busy]:
         parameters = (self._connection.id, row_id(name), name, token, ttl, encode(holder))
 
-        def take(client: Client, _: bool) -> Row:
-            while True:  # no row: the lock was granted to another token meanwhile
-                for row in client.run(statements.LOCK, *parameters):
-                    return row
+        def take(client: Client, _: bool) -> Steps[Row]:
+            rows: list[Row] = []
+            while not rows:  # the lock was granted to another token meanwhile
+                rows = yield from client.run(statements.LOCK, *parameters)
+            return rows[0]
 
-        row = yield from self._connection.calling_in_one_step(remote.LOCK, take)
-        fence, holds, info, left = row
+        fence, holds, info, left = yield from self._connection.calling(remote.LOCK, take)
         if left is None:
             if info is None:
                 return Granted(fence, None)
@@ -65,34 +71,30 @@ class Locks(RemoteLocks):
     def _free_lock(self, name: str, token: str) -> Steps[bool]:
         parameters = (self._connection.id, row_id(name))
 
-        def free(client: Client, again: bool) -> bool:
-            if client.run(statements.UNLOCK, *parameters, token, self._sender):
+        def free(client: Client, again: bool) -> Steps[bool]:
+            if (yield from client.run(statements.UNLOCK, *parameters, token, self._sender)):
                 return True
-            if again:
-                if client.run(statements.UNLOCKED_BY, *parameters) != [(token,)]:
-                    raise remote.UNLOCK.unknown(self._connection.channel)
-                return True
-            return False
+            if not again:
+                return False
+            if (yield from client.run(statements.UNLOCKED_BY, *parameters)) != [(token,)]:
+                raise remote.UNLOCK.unknown(self._connection.channel)
+            return True
 
-        return self._connection.calling_in_one_step(remote.UNLOCK, free)
+        return self._connection.calling(remote.UNLOCK, free)
 
     def _free_locks(self, leases: Sequence[tuple[str, str]]) -> Steps[None]:
         names, tokens = [row_id(name) for name, _ in leases], [token for _, token in leases]
-        yield from self._connection.running(
-            CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender
-        )
+        yield from self._running(CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender)
 
     def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> Steps[list[bool]]:
-        names = [row_id(lease.name) for lease in leases]
-        parameters = (
-            self._connection.id,
-            names,
+        rows = yield from self._running(
+            remote.EXTEND,
+            statements.EXTEND,
+            [row_id(lease.name) for lease in leases],
             [lease.token for lease in leases],
             [lease.ttl for lease in leases],
             self._sender,
-        )
-        rows = yield from self._connection.calling_in_one_step(
-            remote.EXTEND, lambda client, _: client.run(statements.EXTEND, *parameters), seconds
+            seconds=seconds,
         )
         extended = {(name, token) for name, token, *_ in rows}
         for lease in leases:
@@ -104,23 +106,21 @@ class Locks(RemoteLocks):
     ) -> Steps[Adopted | None]:
         lease = (row_id(name), token)
         if holder is None:
-            rows = yield from self._connection.running(remote.ADOPT, statements.HELD, *lease)
+            rows = yield from self._running(remote.ADOPT, statements.HELD, *lease)
         else:
-            rows = yield from self._connection.running(
-                remote.ADOPT, statements.ADOPT, *lease, encode(holder)
-            )
+            rows = yield from self._running(remote.ADOPT, statements.ADOPT, *lease, encode(holder))
         return Adopted(*rows[0]) if rows else None
 
     def _evict_holder(self, name: str) -> Steps[LockInfo | None]:
-        rows = yield from self._connection.running(
+        rows = yield from self._running(
             remote.FORCE_UNLOCK, statements.FORCE_UNLOCK, row_id(name), self._sender
         )
         return _info(rows[0]) if rows else None
 
     def _look_at(self, name: str) -> Steps[tuple[int, int] | None]:
-        rows = yield from self._connection.running(remote.WAIT, statements.LOOK, row_id(name))
+        rows = yield from self._running(remote.WAIT, statements.LOOK, row_id(name))
         if rows and self._server_waiters.live and not rows[0][2]:
-            rows = yield from self._connection.running(remote.WAIT, statements.AWAIT, row_id(name))
+            rows = yield from self._running(remote.WAIT, statements.AWAIT, row_id(name))
         return (rows[0][0], rows[0][1]) if rows else None
 
 

@@ -8,6 +8,7 @@ A user who may not create tables needs an administrator who runs what this print
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
@@ -15,8 +16,9 @@ import psycopg
 
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, indexed_text, is_below, page_of
-from ojobchannels.errors import NotSupported
+from ojobchannels.errors import ChannelError, NotSupported
 from ojobchannels.remote import Operation, Rule
+from ojobchannels.steps import Steps, drive
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection
 from ojobchannels_postgres.errors import NOT_ALLOWED, OLDEST, TOO_SLOW, state_of
@@ -116,7 +118,9 @@ def check(connection: Connection) -> None:
         ChannelUnavailable: The server cannot be reached, or refuses the login or a table.
     """
     server = connection.server
-    version, encoding, tables = connection.call(_OPEN, lambda client, _: _look(client, server))
+    version, encoding, tables = drive(
+        connection.calling(_OPEN, lambda client, _: _look(client, server))
+    )
     channel = connection.channel
     refuse_old(channel, version)
     if encoding != "UTF8":
@@ -126,7 +130,13 @@ def check(connection: Connection) -> None:
         advice = "upgrade ojobchannels-postgres; nothing was changed"
         raise NotSupported(channel, f"tables of version {tables}, after {VERSION}", advice)
     if tables < VERSION:
-        connection.call(_OPEN, lambda client, _: _migrate(client))
+        drive(connection.calling(_OPEN, lambda client, _: _migrate(client)))
+    with suppress(ChannelError):  # another process may sweep, at another time
+        drive(
+            connection.calling(
+                _OPEN, lambda client, _: client.run(statements.SWEEP_MARKS), _SECONDS
+            )
+        )
 
 
 def refuse_old(channel: str, version: int) -> None:
@@ -137,7 +147,7 @@ def refuse_old(channel: str, version: int) -> None:
         )
 
 
-def _look(client: Client, server: Server) -> tuple[int, str, int]:
+def _look(client: Client, server: Server) -> Steps[tuple[int, str, int]]:
     """Return the version and encoding of the server, and the version of the tables.
 
     Unless an option decides it, this connection and the later ones prepare their statements if no
@@ -145,25 +155,28 @@ def _look(client: Client, server: Server) -> tuple[int, str, int]:
     """
     session = client.session
     if server.settings.prepare is None:
-        server.prepares = session.prepares = client.run(statements.PID) == [(session.pid,)]
-    return session.version, session.encoding, _version_of_tables(client)
+        rows = yield from client.run(statements.PID)
+        server.prepares = session.prepares = rows == [(session.pid,)]
+    return session.version, session.encoding, (yield from _version_of_tables(client))
 
 
-def _version_of_tables(client: Client) -> int:
-    if client.run(statements.HAS_TABLES, client.schema) != [(True,)]:
+def _version_of_tables(client: Client) -> Steps[int]:
+    if (yield from client.run(statements.HAS_TABLES, client.schema)) != [(True,)]:
         return 0
-    return int(client.run(statements.VERSION_OF_TABLES)[0][0] or 0)
+    ((version,),) = yield from client.run(statements.VERSION_OF_TABLES)
+    return int(version or 0)
 
 
-def _migrate(client: Client) -> None:
+def _migrate(client: Client) -> Steps[None]:
     """Create what is missing; of two processes that start at once, one waits for the other."""
-    client.run(statements.BEGIN)
-    client.run(statements.MIGRATE_ALONE)
-    if client.run(statements.HAS_SCHEMA, client.schema) != [(True,)]:
-        client.run(statements.CREATE_SCHEMA)
-    for statement in _unbound(_version_of_tables(client)).split(";\n")[:-1]:
-        client.run(statement)
-    client.run("COMMIT")
+    yield from client.run(statements.BEGIN)
+    yield from client.run(statements.MIGRATE_ALONE)
+    if (yield from client.run(statements.HAS_SCHEMA, client.schema)) != [(True,)]:
+        yield from client.run(statements.CREATE_SCHEMA)
+    since = yield from _version_of_tables(client)
+    for statement in _unbound(since).split(";\n")[:-1]:
+        yield from client.run(statement)
+    yield from client.run("COMMIT")
 
 
 def _unbound(since: int) -> str:
@@ -191,7 +204,7 @@ class FieldIndexes:
         """Create what is missing; return whether all exist."""
         if not self._prepare({self._name(field): _expression(field) for field in fields}):
             return False
-        self._fields = fields
+        self._fields = tuple(dict.fromkeys((*fields, *self._fields)))
         return True
 
     def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
@@ -215,37 +228,37 @@ class FieldIndexes:
     def _prepare(self, indexes: Mapping[str, str]) -> bool:
         """Create the indexes, by their names, that are missing; return whether all exist."""
 
-        def look(client: Client, _: bool) -> bool:
-            return self._exist(client, indexes)
-
-        def create(client: Client, _: bool) -> bool:
+        def create(client: Client, _: bool) -> Steps[bool]:
             return self._create(client, indexes)
 
-        call = self._connection.call
-        return call(_INDEX, look) or call(_INDEX, create, _SECONDS)
+        calling = self._connection.calling
+        exist = calling(_INDEX, lambda client, _: self._exist(client, indexes))
+        return drive(exist) or drive(calling(_INDEX, create, _SECONDS))
 
-    def _exist(self, client: Client, indexes: Mapping[str, str]) -> bool:
-        return client.run(_ARE_THERE, client.schema, [*indexes]) == [(len(indexes),)]
+    def _exist(self, client: Client, indexes: Mapping[str, str]) -> Steps[bool]:
+        rows = yield from client.run(_ARE_THERE, client.schema, [*indexes])
+        return rows == [(len(indexes),)]
 
-    def _create(self, client: Client, indexes: Mapping[str, str]) -> bool:
+    def _create(self, client: Client, indexes: Mapping[str, str]) -> Steps[bool]:
         try:
-            client.run(statements.BEGIN)
-            client.run(statements.MIGRATE_ALONE)
-            if not self._exist(client, indexes):
+            yield from client.run(statements.BEGIN)
+            yield from client.run(statements.MIGRATE_ALONE)
+            if not (yield from self._exist(client, indexes)):
                 for function in _FUNCTIONS:
-                    client.run(function)
+                    yield from client.run(function)
                 for name, expression in indexes.items():
-                    client.run(
+                    yield from client.run(
                         f"CREATE INDEX IF NOT EXISTS {name} ON OURS.ojob_documents"
                         f" ({expression}, position) WHERE {self._own}"
                     )
-            client.run("COMMIT")
+            yield from client.run("COMMIT")
         except psycopg.Error as error:
             if state_of(error) not in {NOT_ALLOWED, *TOO_SLOW}:
                 raise
-            client.run("ROLLBACK")
-            return False
-        return True
+        else:
+            return True
+        yield from client.run("ROLLBACK")
+        return False
 
     @property
     def _own(self) -> str:

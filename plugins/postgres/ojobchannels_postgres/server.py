@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -9,10 +11,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ojobchannels.errors import InvalidOption
 from ojobchannels.remote import Servers
 from ojobchannels.remote.pool import Pool
+from ojobchannels.steps import Steps, drive
 from ojobchannels_postgres.errors import DRIVER_ERRORS
 from ojobchannels_postgres.listener import Listener
 from ojobchannels_postgres.options import URL_ADVICE, Settings
-from ojobchannels_postgres.session import ConnectError, Session
+from ojobchannels_postgres.session import ConnectError, Session, open_session
 
 # Nothing that a pooler would refuse: no `options`.
 _DEFAULTS: Final = {"application_name": "ojobchannels", "target_session_attrs": "read-write"}
@@ -49,7 +52,18 @@ class Hosts:
         ]
 
     def connect(self, limit: float, prepares: bool) -> Session:
-        """Return a connection to the first host that accepts writes.
+        """Return a connection to the first host that accepts writes; see `connecting`."""
+        return drive(self.connecting(limit, prepares, open_session))
+
+    def connecting(
+        self, limit: float, prepares: bool, open: Callable[[str, float, bool], Any]
+    ) -> Steps[Session]:
+        """Yield the steps to a connection to the first host that accepts writes.
+
+        Args:
+            limit: Seconds to connect.
+            prepares: Whether the connection prepares its statements.
+            open: `open_session`, or a coroutine function that opens one of an event loop.
 
         Raises:
             psycopg.OperationalError: No host does.
@@ -57,7 +71,7 @@ class Hosts:
         conninfos = self._conninfos
         for number, conninfo in enumerate(conninfos):
             try:
-                session = Session(conninfo, limit / len(conninfos), prepares=prepares)
+                session: Session = yield partial(open, conninfo, limit / len(conninfos), prepares)
             except ConnectError:
                 if number == len(conninfos) - 1:
                     raise
@@ -71,7 +85,8 @@ class Server:
     """A schema of a database on a server.
 
     Attributes:
-        pool: Its connections.
+        hosts: Where to connect to.
+        pool: The connections of all threads.
         prepares: Whether connections prepare their statements.
         listener: Receives the notifications.
     """
@@ -79,9 +94,10 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.prepares = bool(settings.prepare)
-        hosts, direct = Hosts(settings, settings.url), Hosts(settings, settings.listen_url)
+        self.hosts = Hosts(settings, settings.url)
+        direct = Hosts(settings, settings.listen_url)
         self.pool: Pool[Session] = Pool(
-            lambda limit: hosts.connect(limit, self.prepares), DRIVER_ERRORS
+            lambda limit: self.hosts.connect(limit, self.prepares), DRIVER_ERRORS
         )
         self.listener = Listener(settings, lambda limit: direct.connect(limit, False), self.pool)
 

@@ -1,7 +1,8 @@
 """One connection to a server, on libpq as the driver wraps it: every wait has a time limit.
 
-Each statement is sent with its parameters and is a transaction of its own, so that nothing of it
-remains in the session: a pooler may give the next statement to another connection.
+What is sent, and what follows from a reply, are steps: a session of an event loop only waits
+differently. Each statement is sent with its parameters and is a transaction of its own, so that
+nothing of it remains in the session: a pooler may give the next statement to another connection.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
+
+from ojobchannels.steps import Steps, drive, performed
 
 Parameter = str | int | None | Sequence[str | int | None]
 """A parameter of a statement; a sequence becomes an array."""
@@ -34,6 +37,7 @@ _POLLS: Final[dict[int, int]] = {
     pq.PollingStatus.WRITING: select.POLLOUT,
 }
 _LONGEST_POLL: Final = 3600.0
+NO_REPLY: Final = "no reply in time"
 _NOT_PREPARED: Final = (
     psycopg.errors.InvalidSqlStatementName,  # a pooler gave another connection
     psycopg.errors.FeatureNotSupported,  # the tables were changed since
@@ -56,32 +60,28 @@ class Session:
     """An open connection.
 
     Args:
-        conninfo: Where to connect to, as libpq takes it.
-        limit: Seconds to connect.
+        pgconn: The driver's connection, which is open.
         prepares: Whether to prepare each statement at its first use.
 
     Attributes:
+        perform: Performs the steps of a statement.
         prepares: The same; it ends when a pooler is noticed.
         used_at: When it was given back, in seconds of the monotonic clock.
-
-    Raises:
-        psycopg.OperationalError: There is no connection.
     """
 
-    def __init__(self, conninfo: str, limit: float, *, prepares: bool = False) -> None:
+    perform: Callable[[Steps[Any]], Any] = staticmethod(drive)
+
+    def __init__(self, pgconn: pq.abc.PGconn, *, prepares: bool = False) -> None:
         self.used_at = 0.0
         self.prepares = prepares
         self._prepared: set[bytes] = set()
-        self._ends = time.monotonic() + limit
-        self._pgconn = pq.PGconn.connect_start(conninfo.encode())
-        self._socket = -1
-        try:
-            self._connect()
-        except BaseException:
-            self.close()
-            raise
-        self._pgconn.nonblocking = 1
-        self._pgconn.notice_handler = None
+        self._ends = 0.0
+        self._pgconn = pgconn
+        self._socket = pgconn.socket
+        self._arrivals = select.poll()
+        self._arrivals.register(self._socket, select.POLLIN)
+        pgconn.nonblocking = 1
+        pgconn.notice_handler = None
 
     @property
     def version(self) -> int:
@@ -103,41 +103,45 @@ class Session:
         """Whether no transaction is open, such as one that a refused statement has aborted."""
         return self._pgconn.transaction_status == pq.TransactionStatus.IDLE
 
-    def run(self, statement: Statement, parameters: Sequence[Parameter], limit: float) -> list[Row]:
+    def running(
+        self, statement: Statement, parameters: Sequence[Parameter], limit: float
+    ) -> Steps[list[Row]]:
         """Execute one statement and return its rows.
 
         Raises:
             psycopg.Error: The server refused it, or its reply was lost.
         """
-        self._ends = time.monotonic() + limit
+        self._set_limit(limit)
         (text, name), values = _sent(statement), list(map(_encoded, parameters))
         if self.prepares and self.is_idle:  # a refused one would abort a transaction
             if name not in self._prepared:
-                return self.run_all([(statement, parameters)], limit)[0]
+                return (yield from self.running_all([(statement, parameters)], limit))[0]
             self._pgconn.send_query_prepared(name, values)
             try:
-                return self._replies()
+                return (yield from self._replies())
             except _NOT_PREPARED:
                 self.prepares = False
         self._pgconn.send_query_params(text, values)
-        return self._replies()
+        return (yield from self._replies())
 
-    def run_all(
+    run = performed(running)
+
+    def running_all(
         self, steps: Sequence[tuple[Statement, Sequence[Parameter]]], limit: float
-    ) -> list[list[Row]]:
+    ) -> Steps[list[list[Row]]]:
         """Execute statements in one transaction and one round trip; return the rows of each.
 
         The server ends the transaction where the pipeline ends.
         """
-        self._ends = time.monotonic() + limit
+        self._set_limit(limit)
         parts = [
             (*_sent(statement), list(map(_encoded, parameters))) for statement, parameters in steps
         ]
         while self.prepares and self.is_idle:
             try:
-                return self._run_prepared(parts)
+                return (yield from self._running_prepared(parts))
             except psycopg.errors.DuplicatePreparedStatement:
-                continue  # behind a pooler, by another client; its name is known now
+                pass  # behind a pooler, by another client; its name is known now
             except _NOT_PREPARED:
                 self.prepares = False
 
@@ -145,7 +149,7 @@ class Session:
             for text, _, values in parts:
                 self._pgconn.send_query_params(text, values)
 
-        rows, refusal = self._in_pipeline(send)
+        rows, refusal = yield from self._in_pipeline(send)
         if refusal is not None:
             raise refusal
         return rows
@@ -156,32 +160,29 @@ class Session:
         Raises:
             psycopg.Error: The connection is lost.
         """
-        self._ends = time.monotonic() + wait
+        self._set_limit(wait)
         payloads = self._take_notifications()
         if not payloads:
             try:
-                self._wait(select.POLLIN)
+                self._receive()
             except LimitError:
                 return []
-            self._pgconn.consume_input()
             payloads = self._take_notifications()
         return payloads
 
     def is_stale(self) -> bool:
         """Return whether the server has closed the connection, or sent something unasked."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._arrivals.poll(0))
 
-    def ping(self, limit: float) -> None:
+    def ping(self, limit: float) -> Any:
         """Have the server reply.
 
         Raises:
             psycopg.Error: It does not.
         """
-        self.run("", (), limit)
+        return self.run("", (), limit)
 
-    def cancel(self, limit: float) -> None:
+    def cancelling(self, limit: float) -> Steps[None]:
         """Have the server end the statement, which may wait for a row; do nothing if it cannot.
 
         Otherwise it would end only after that wait, and keep a connection of the server until then.
@@ -189,9 +190,9 @@ class Session:
         with suppress(psycopg.Error):  # libpq before 17 can only wait without a limit
             request = self._pgconn.cancel_conn()
             request.start()
-            self._ends = time.monotonic() + limit
+            self._set_limit(limit)
             while (status := request.poll()) in _POLLS:
-                self._wait(_POLLS[status], request.socket)
+                yield partial(self._wait, _POLLS[status], request.socket)
 
     def close(self) -> None:
         """Close the connection."""
@@ -201,21 +202,7 @@ class Session:
         """Close, in a forked child, its copy of the parent's socket, and send nothing on it."""
         os.close(self._socket)
 
-    def _connect(self) -> None:
-        pgconn = self._pgconn
-        status: int = pq.PollingStatus.WRITING
-        while pgconn.status != pq.ConnStatus.BAD and status in _POLLS:
-            self._socket = pgconn.socket
-            try:
-                self._wait(_POLLS[status])
-            except LimitError as error:
-                raise LimitAtConnect(str(error)) from None
-            status = pgconn.connect_poll()
-        if status != pq.PollingStatus.OK:
-            raise ConnectError(pgconn.get_error_message())
-        self._socket = pgconn.socket
-
-    def _run_prepared(self, parts: Sequence[_Part]) -> list[list[Row]]:
+    def _running_prepared(self, parts: Sequence[_Part]) -> Steps[list[list[Row]]]:
         """Execute statements in one transaction; prepare in it those that are not prepared yet.
 
         Its name is a digest of its text, so that behind a pooler, where another client may have
@@ -231,7 +218,7 @@ class Session:
                 self._pgconn.send_query_prepared(name, values)
                 prepares.append(None)
 
-        rows, refusal = self._in_pipeline(send)
+        rows, refusal = yield from self._in_pipeline(send)
         done = len(rows) + isinstance(refusal, psycopg.errors.DuplicatePreparedStatement)
         self._prepared.update(name for name in prepares[:done] if name is not None)
         if refusal is not None:
@@ -240,16 +227,18 @@ class Session:
 
     def _in_pipeline(
         self, send: Callable[[], None]
-    ) -> tuple[list[list[Row]], psycopg.Error | None]:
+    ) -> Steps[tuple[list[list[Row]], psycopg.Error | None]]:
         """Return the rows of each statement that is sent, until the server refuses one."""
         self._pgconn.enter_pipeline_mode()
         send()
         self._pgconn.pipeline_sync()
-        self._flush()
+        yield from self._flushing()
         rows: list[list[Row]] = []
         refusal: psycopg.Error | None = None
         while True:
-            result = self._result()
+            while self._pgconn.is_busy():
+                yield self._receive
+            result = self._pgconn.get_result()
             if result is None:
                 continue  # the end of one statement
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
@@ -263,11 +252,18 @@ class Session:
         self._pgconn.exit_pipeline_mode()
         return rows, refusal
 
-    def _replies(self) -> list[Row]:
-        self._flush()
+    def _replies(self) -> Steps[list[Row]]:
+        pgconn = self._pgconn
+        if pgconn.flush():
+            yield from self._flushing()
         rows: list[Row] = []
         refusal: psycopg.Error | None = None
-        while (result := self._result()) is not None:
+        while True:
+            while pgconn.is_busy():
+                yield self._receive
+            result = pgconn.get_result()
+            if result is None:
+                break
             if result.status in _GOOD:
                 rows = _rows(result)
             else:
@@ -276,31 +272,81 @@ class Session:
             raise refusal
         return rows
 
-    def _flush(self) -> None:
+    def _flushing(self) -> Steps[None]:
         while self._pgconn.flush():
-            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
-                self._pgconn.consume_input()
+            yield self._await_room
 
-    def _result(self) -> pq.abc.PGresult | None:
-        while self._pgconn.is_busy():
-            self._wait(select.POLLIN)
+    # The waits, which those of an event loop replace.
+
+    def _set_limit(self, limit: float) -> None:
+        self._ends = time.monotonic() + limit
+
+    def _receive(self) -> Any:
+        """Wait for data, and read them."""
+        if not self._arrivals.poll(_milliseconds_until(self._ends)):
+            raise LimitError(NO_REPLY)
+        self._pgconn.consume_input()
+
+    def _await_room(self) -> Any:
+        """Wait until more can be sent; read what arrives meanwhile."""
+        if self._wait(select.POLLIN | select.POLLOUT, self._socket) & select.POLLIN:
             self._pgconn.consume_input()
-        return self._pgconn.get_result()
 
-    def _wait(self, events: int, socket: int | None = None) -> int:
-        poll = select.poll()
-        poll.register(self._socket if socket is None else socket, events)
-        left = min(self._ends - time.monotonic(), _LONGEST_POLL)
-        ready = poll.poll(max(left, 0) * 1000)
-        if not ready:
-            raise LimitError("no reply in time")
-        return ready[0][1]
+    def _wait(self, events: int, socket: int) -> Any:
+        return _wait(events, socket, self._ends)
 
     def _take_notifications(self) -> list[str]:
         payloads = []
         while (notification := self._pgconn.notifies()) is not None:
             payloads.append(notification.extra.decode())
         return payloads
+
+
+def open_session(conninfo: str, limit: float, prepares: bool) -> Session:
+    """Return an open connection.
+
+    Args:
+        conninfo: Where to connect to, as libpq takes it.
+        limit: Seconds to connect.
+        prepares: Whether to prepare each statement at its first use.
+
+    Raises:
+        psycopg.OperationalError: There is no connection.
+    """
+    ends = time.monotonic() + limit
+    pgconn = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        _connect(pgconn, ends)
+        return Session(pgconn, prepares=prepares)
+    except BaseException:
+        pgconn.finish()
+        raise
+
+
+def _connect(pgconn: pq.abc.PGconn, ends: float) -> None:
+    status: int = pq.PollingStatus.WRITING
+    while pgconn.status != pq.ConnStatus.BAD and status in _POLLS:
+        try:
+            _wait(_POLLS[status], pgconn.socket, ends)
+        except LimitError as error:
+            raise LimitAtConnect(str(error)) from None
+        status = pgconn.connect_poll()
+    if status != pq.PollingStatus.OK:
+        raise ConnectError(pgconn.get_error_message())
+
+
+def _wait(events: int, socket: int, ends: float) -> int:
+    """Wait until a socket is ready, and return for what."""
+    poll = select.poll()
+    poll.register(socket, events)
+    ready = poll.poll(_milliseconds_until(ends))
+    if not ready:
+        raise LimitError(NO_REPLY)
+    return ready[0][1]
+
+
+def _milliseconds_until(ends: float) -> float:
+    return max(min(ends - time.monotonic(), _LONGEST_POLL), 0) * 1000
 
 
 @cache

@@ -10,6 +10,8 @@ for the one before it: positions are given in the order in which the changes bec
 from functools import cache
 from typing import Final
 
+from ojobchannels.hookspecs import FIRST_FENCE
+
 _NOW: Final = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _DIGEST: Final = "left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 32)"
 
@@ -123,6 +125,21 @@ WITH {_step()}, gone AS (
 )
 SELECT (SELECT count(*) FROM gone), {_NOTIFY}
 """
+# A mark is kept for a day after the clock has passed it, and while a lease with its fence is held.
+# Lower numbers are not fences of leases but numbers of the caller. The mark of the channel without
+# a name, which no channel can have, is the time of the last sweep.
+_DAY: Final = 86_400_000_000
+SWEEP_MARKS: Final = f"""
+WITH due AS (
+    INSERT INTO OURS.ojob_marks AS m (channel, id, fence) VALUES ('', 'swept', {_NOW})
+    ON CONFLICT (channel, id) DO UPDATE SET fence = EXCLUDED.fence
+    WHERE m.fence < EXCLUDED.fence - {_DAY}
+    RETURNING fence
+)
+DELETE FROM OURS.ojob_marks AS m USING due
+WHERE m.channel <> '' AND m.fence BETWEEN {FIRST_FENCE} AND due.fence - {_DAY}
+AND NOT EXISTS (SELECT FROM OURS.ojob_locks AS l WHERE l.token <> '' AND l.fence = m.fence)
+"""
 # In one transaction: the second statement sees what the step waited for. If the channel has no
 # entries the step does nothing, and then neither does the second statement.
 STEP_IF_ANY: Final = f"""
@@ -192,6 +209,7 @@ WHERE channel = $1 AND {number} < $2::double precision LIMIT $3::bigint
 
 
 SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
+SIZE_UNTIL: Final = f"{SIZE} AND position <= $2::bigint"
 LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
 VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"
 WATCH: Final = f"""

@@ -6,12 +6,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.steps import Steps
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     channel,
@@ -31,7 +33,6 @@ from ojobchannels.testing.servers import (
     postgres_url,
     share_servers,
 )
-from ojobchannels.testing.servers.postgres import ENVIRONMENT
 from ojobchannels_postgres.session import Parameter, Row, Session
 from ojobchannels_postgres.testing import SharedPostgres
 
@@ -47,6 +48,8 @@ __all__ = [
     "start_worker",
 ]
 
+# With the URL of the server of all test processes.
+SHARED = "OJOBCHANNELS_TESTS_POSTGRES"
 SCHEMA = f"ojobtest-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -95,13 +98,14 @@ class Storage(Subject):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let all test processes use one server."""
-    share_servers(config, {ENVIRONMENT: postgres_url})
+    share_servers(config, {SHARED: postgres_url})
 
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """The server that all tests share."""
-    with or_skip(), postgres_url() as url:
+    shared = os.environ.get(SHARED)
+    with or_skip(), nullcontext(shared) if shared else postgres_url() as url:
         yield url
         SharedPostgres(url).clear(SCHEMA)
 
@@ -148,13 +152,13 @@ def own_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
     """The clock of a server; only the test moves it."""
-    clock, run = ServerClock(), Session.run
+    clock, running = ServerClock(), Session.running
 
-    def run_at_that_time(
+    def running_at_that_time(
         session: Session, statement: str, parameters: Sequence[Parameter], limit: float
-    ) -> list[Row]:
+    ) -> Steps[list[Row]]:
         now = f"to_timestamp({clock.now()}::numeric / 1000000)"
-        return run(session, statement.replace("clock_timestamp()", now), parameters, limit)
+        return running(session, statement.replace("clock_timestamp()", now), parameters, limit)
 
-    monkeypatch.setattr(Session, "run", run_at_that_time)
+    monkeypatch.setattr(Session, "running", running_at_that_time)
     return clock

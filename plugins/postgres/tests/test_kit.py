@@ -1,4 +1,4 @@
-"""The kit on PostgreSQL: its contracts, state machines and torture test, and forked children."""
+"""The kit on PostgreSQL: its contracts and state machines, and forked children."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ import pytest
 
 from ojobchannels.testing import ChannelConformance, Subject
 from ojobchannels.testing.machines import prove_documents, prove_locks
-from ojobchannels.testing.servers import PostgresServer, or_skip
-from ojobchannels.testing.torture.plan import Plan
-from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_holders
 
 if TYPE_CHECKING:
     from conftest import Storage
-
-
-FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 
 class TestPostgres(ChannelConformance):
@@ -42,27 +36,6 @@ def test_documents_do_what_the_model_does(subject: Subject) -> None:
 def test_locks_do_what_the_model_does(subject: Subject) -> None:
     """After any operations, a lock has one holder, and fences grow."""
     prove_locks(subject, examples=25)
-
-
-def test_sections_exclude_each_other_during_faults() -> None:
-    """Eight processes on four locks, some hundred sections, and faults of every kind."""
-    prove_exclusion("postgres", Plan(sections=300, faults=FAULTS, ttl=0.6, pause=0.2))
-
-
-@pytest.mark.torture
-@pytest.mark.timeout(600)
-def test_ten_thousand_sections() -> None:
-    """Eight processes, killed and stopped at work, connected to the server without a proxy."""
-    with or_skip(), PostgresServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=3)
-        assert prove_exclusion(server.url, plan).done["kill"] > 0
-
-
-@pytest.mark.torture
-@pytest.mark.timeout(600)
-def test_late_holders_are_informed_and_refused() -> None:
-    """Under faults of every kind, until a late holder was informed and had a write refused."""
-    prove_late_holders("postgres", Plan(sections=500, faults=FAULTS, ttl=0.6))
 
 
 def test_handles_with_equal_settings_share_connections(storage: Storage) -> None:

@@ -282,3 +282,30 @@ def _changes(admin: Any) -> int:
         "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
     ).fetchone()
     return int(found[0])
+
+
+def test_marks_are_swept_a_day_after_the_clock_has_passed_them(
+    server: PostgresServer, admin: Any
+) -> None:
+    """Once a day, at an open; not those of held leases, and not numbers of the caller's own."""
+    schema = "swept"
+    day = 86_400_000_000
+    old = time.time_ns() // 1000 - 2 * day
+    with oc.open_channel("a", server.url, schema=schema) as channel:
+        lease = channel.lock("held", ttl=600)
+        fences = {"new": lease.fence, "own": 7, "old": old, "removed": old + 1, "held": old + 2}
+        for key, fence in fences.items():
+            channel.set(key, 1, fence=fence)
+        channel.unset("removed")
+        lease.to_document()  # so that closing the channel does not release it
+        admin.execute(f"UPDATE {schema}.ojob_locks SET fence = {old + 2}")
+
+    def marked() -> set[str]:
+        with oc.open_channel("a", server.url, schema=schema) as channel:
+            assert channel.get("old") == 1
+        rows = admin.execute(f"SELECT id FROM {schema}.ojob_marks WHERE channel <> ''")
+        return {row[0] for row in rows}
+
+    assert len(marked()) == 5
+    admin.execute(f"UPDATE {schema}.ojob_marks SET fence = fence - {day} WHERE channel = ''")
+    assert marked() == {'"new"', '"own"', '"held"'}

@@ -8,6 +8,7 @@ from typing import Any
 from ojobchannels.hookspecs import Health, hookimpl
 from ojobchannels_redis.change_feed import ChangeFeed
 from ojobchannels_redis.checks.health import health
+from ojobchannels_redis.checks.marks import sweep
 from ojobchannels_redis.checks.opening import check
 from ojobchannels_redis.documents import Documents
 from ojobchannels_redis.locks import Held, Locks
@@ -27,7 +28,9 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:
     settings, prefix = settings_of(options)
     keys = Keys(prefix, channel)
     server = SERVERS.open(settings, lambda server: check(Client(channel, server), keys))
-    return RedisBackend(Client(channel, server), keys)
+    client = Client(channel, server)
+    sweep(client, keys)
+    return RedisBackend(client, keys)
 
 
 def health_of(channel: str, options: Mapping[str, Any]) -> Health:

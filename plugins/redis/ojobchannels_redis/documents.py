@@ -5,14 +5,24 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ojobchannels import remote
-from ojobchannels.documents import Document, Item, Key, decode, encode, page_of, values_of
-from ojobchannels.errors import InvalidValue, NotSupported, StaleFence
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    encode,
+    is_below,
+    page_of,
+    values_of,
+)
+from ojobchannels.errors import ChannelUnavailable, InvalidValue, NotSupported, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, sole
 from ojobchannels.steps import Steps, performed
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
-from ojobchannels_redis.errors import damage
+from ojobchannels_redis.errors import damage, is_refused
+from ojobchannels_redis.indexing.fields import FieldIndexes
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Client
 from ojobchannels_redis.topology import Keys
@@ -33,6 +43,7 @@ class Documents:
         self._values = keys.values
         self._keys = keys.documents
         self._channel = client.channel
+        self._indexes = FieldIndexes(client, keys)
 
     @hookimpl
     @performed
@@ -73,6 +84,13 @@ class Documents:
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> Steps[list[Item]]:
         page: list[Item] = []
+        indexed = self._indexes.text_in(match)
+        if indexed is not None:
+            try:
+                return (yield from self._items_with(*indexed, match, limit, newest_first, after))
+            except ChannelUnavailable as error:
+                if not is_refused(error):
+                    raise
         size = limit if match is None else max(limit, _PAGE)
         while True:
             _, *parts = yield from self._page(remote.ITEMS, "both", size, newest_first, after)
@@ -87,6 +105,21 @@ class Documents:
             after = rows[-1][2]
 
     @hookimpl
+    def index(self, fields: tuple[str, ...]) -> bool:
+        self._indexes.use(fields)
+        return True
+
+    @hookimpl
+    @performed
+    def below(self, field: str, bound: int, limit: int) -> Steps[list[Item] | None]:
+        try:
+            return (yield from self._items_below(field, bound, limit))
+        except ChannelUnavailable as error:
+            if not is_refused(error):
+                raise
+            return None
+
+    @hookimpl
     @performed
     def get_keys(self) -> Steps[list[Document]]:
         return self._read_all((yield from self._all(remote.GET_KEYS, "keys")))
@@ -95,6 +128,13 @@ class Documents:
     @performed
     def size(self) -> Steps[int]:
         size = yield from self._client.calling(remote.SIZE, self._values, ("HLEN", self._values))
+        return int(size)
+
+    @hookimpl
+    @performed
+    def size_until(self, position: int) -> Steps[int]:
+        command = ("ZCOUNT", self._keys[1], "-inf", position)
+        size = yield from self._client.calling(remote.SIZE, self._values, command)
         return int(size)
 
     @hookimpl
@@ -162,8 +202,45 @@ class Documents:
     @hookimpl
     @performed
     def destroy(self) -> Steps[bool]:
-        yield from self._run(remote.DESTROY, scripts.DESTROY)
+        indexes = yield from self._indexes.names()
+        names = (*self._keys, *indexes)
+        command = (scripts.DESTROY, len(names), *names)
+        yield from self._client.calling(remote.DESTROY, self._values, command)
         return True
+
+    def _items_below(self, field: str, bound: int, limit: int) -> Steps[list[Item]]:
+        found: list[Item] = []
+        skipped = 0
+        while True:
+            with self._reporting_damage():
+                page = yield from self._indexes.with_number(field, bound, skipped, limit)
+                items = page_of(page.rows, None, limit)
+            found += [item for item in items if is_below(item[1], field, bound)]
+            if len(found) >= limit or page.number < limit:
+                return found[:limit]
+            skipped += len(page.rows)
+
+    def _items_with(
+        self,
+        field: str,
+        text: str,
+        match: Document,
+        limit: int,
+        newest_first: bool,
+        after: int | None,
+    ) -> Steps[list[Item]]:
+        """Return a page of the items that match, found by an index."""
+        page: list[Item] = []
+        size = limit
+        while True:
+            with self._reporting_damage():
+                rows, number, last = yield from self._indexes.with_text(
+                    field, text, size, newest_first, after
+                )
+                page += page_of(rows, match, limit - len(page))
+            if len(page) >= limit or number < size:
+                return page
+            after, size = last, max(size, _PAGE)
 
     def _read(self, text: bytes | None) -> Document:
         if text is None:

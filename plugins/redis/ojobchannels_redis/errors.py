@@ -66,6 +66,12 @@ def is_refused_for_now(error: driver.RedisError) -> bool:
     return isinstance(error, _NOT_NOW) or str(error).startswith("BUSY ")
 
 
+def is_refused(error: errors.ChannelError) -> bool:
+    """Return whether the server has refused a command: it is full, or a permission is missing."""
+    refused = isinstance(error.__cause__, driver.ResponseError)
+    return refused or isinstance(error, errors.StorageFull)
+
+
 def is_connection_lost(error: driver.RedisError) -> bool:
     """Return whether the connection failed or timed out, other than by a refused login."""
     lost = isinstance(error, driver.ConnectionError | driver.TimeoutError)

@@ -17,7 +17,7 @@ from ojobchannels.host.forks import forget_in_children
 from ojobchannels.steps import Steps, drive, performed
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
-from ojobchannels_redis.server import Client
+from ojobchannels_redis.server import Client, scanning
 from ojobchannels_redis.subscriber import LOOK_WHEN_NOT, Waiter
 from ojobchannels_redis.topology import Keys
 
@@ -146,7 +146,9 @@ class Locks:
     @hookimpl
     @performed
     def locks(self) -> Steps[list[LockInfo]]:
-        found = yield from self._client.calling_each(remote.LOCKS, self._scan)
+        found = yield from self._client.calling_each(
+            remote.LOCKS, scanning(self._names.lock_pattern)
+        )
         infos = []
         in_order = sorted(set().union(*found))
         for start in range(0, len(in_order), _BATCH):
@@ -274,16 +276,6 @@ class Locks:
     def _extension(self, name: str, token: str, ttl: int) -> tuple[str, Command]:
         key = self._names.lock(name)
         return key, (scripts.EXTEND, 1, key, token, ttl, self._names.queue(key))
-
-    def _scan(self, connection: Any, limit: float) -> Steps[set[str]]:
-        lock_keys: set[str] = set()
-        cursor = b"0"
-        while True:
-            command = ("SCAN", cursor, "MATCH", self._names.lock_pattern, "COUNT", _BATCH)
-            cursor, keys = yield partial(connection.ask, command, limit)
-            lock_keys.update(key.decode() for key in keys)
-            if cursor == b"0":
-                return lock_keys
 
 
 class _Watch:

@@ -323,8 +323,9 @@ end
 return page
 """)
 
+# KEYS: beside those of the documents, those of the indexes.
 DESTROY: Final = _document_script("""
-redis.call('UNLINK', VALUES, ORDER, WRITTEN)
+redis.call('UNLINK', VALUES, ORDER, WRITTEN, unpack(KEYS, 6))
 redis.pcall('PUBLISH', COUNT, '')
 return 1
 """)

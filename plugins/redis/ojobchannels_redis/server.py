@@ -23,6 +23,7 @@ from ojobchannels_redis.options import Settings
 from ojobchannels_redis.subscriber import Subscriber
 from ojobchannels_redis.topology import topology_of
 
+_SCANNED: Final = 1_000
 Exchange: TypeAlias = Callable[[Any, float], Steps[Any]]
 """Sends commands on a connection, and reads the replies; with the seconds for each part."""
 
@@ -260,3 +261,19 @@ def _only(pool: Pool) -> Callable[[float], Pool]:
 
 def _all_at_once(commands: list[Command]) -> Exchange:
     return lambda connection, limit: one(partial(connection.ask_all, commands, limit))
+
+
+def scanning(pattern: str) -> Exchange:
+    """Return the exchange whose result is the set of keys of a node that match a pattern."""
+
+    def scan(connection: Any, limit: float) -> Steps[set[str]]:
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            cursor, keys = yield partial(connection.ask, command, limit)
+            found.update(key.decode() for key in keys)
+            if cursor == b"0":
+                return found
+
+    return scan

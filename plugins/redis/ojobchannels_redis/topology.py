@@ -44,6 +44,10 @@ class Keys:
         documents: The keys of the documents, in the order in which the scripts take them: values,
             order of change, keys as written, marks of fences, counter of changes.
         changes: The Pub/Sub channel for messages about changes; databases of a server share it.
+        marks: The key of the marks of fences.
+        swept: The key that exists for a day after marks were swept.
+        indexes: The key of what is known of the indexes.
+        all_locks: The pattern of the keys of the locks of all channels with the prefix.
     """
 
     def __init__(self, prefix: str, channel: str) -> None:
@@ -53,8 +57,17 @@ class Keys:
         self.values = self.documents[0]
         self._lock_stem = f"{prefix}:{{{escaped}:"
         self._wake_stem = f"{prefix}:wake:"
+        self.marks = self.documents[3]
         self.changes = self.documents[4]
+        self.swept = f"{stem}:swept"
+        self.indexes = f"{stem}:indexes-1"
+        self._index_stem = f"{stem}:index-1"
+        self.all_locks = f"{prefix.translate(_IN_PATTERN)}:{{*}}:lock"
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
+
+    def index(self, kind: str, field: str) -> str:
+        """Return the key of the index of a kind of values in a field."""
+        return f"{self._index_stem}:{kind}:{field.translate(_IN_CHANNEL)}"
 
     def lock(self, name: str) -> str:
         """Return the key of a lock."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
@@ -27,13 +24,13 @@ from ojobchannels.testing import (
     TokenContract,
     WakeupContract,
 )
+from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
 from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels_redis.testing import SharedRedis
 
 if TYPE_CHECKING:
-    from ojobchannels.testing.proxy import Proxy
     from ojobchannels.testing.servers import RedisServer
 
 STORM = 1_000
@@ -57,6 +54,14 @@ class TestInLoop(
         return LoopSubject("redis", {"url": url})
 
 
+class TestCancelledTasks(CancelledTaskContract):
+    """Cancelled tasks leave nothing on the server, in the pool, or for another request."""
+
+    @pytest.fixture
+    def ojob_server(self, url: str) -> SharedRedis:
+        return SharedRedis(url)
+
+
 class TestFaultsInLoop(LostRequestContract, OutageContract):
     """Operations in a loop survive a broken connection and a server that does not reply."""
 
@@ -67,12 +72,6 @@ class TestFaultsInLoop(LostRequestContract, OutageContract):
     @pytest.fixture
     def ojob_subject(self, ojob_server: SharedRedis, server_part: str) -> Subject:
         return LoopSubject("redis", {"url": ojob_server.url_of(server_part)})
-
-
-@pytest.fixture
-def behind(url: str, proxy: Proxy) -> str:
-    """The URL of the server behind the proxy."""
-    return urlunsplit(urlsplit(url)._replace(netloc="{}:{}".format(*proxy.address)))
 
 
 def in_loop(url: str, test: Callable[[NativeChannel], Awaitable[None]]) -> None:
@@ -113,73 +112,6 @@ def test_operations_start_no_thread(url: str) -> None:
     in_loop(url, test)
 
 
-def test_a_cancelled_request_gives_back_what_it_was_granted(
-    behind: str, proxy: Proxy, storage: Subject
-) -> None:
-    """The server had granted the lock when the task was cancelled; its reply arrives later."""
-    observer = storage.open()
-
-    async def test() -> None:
-        async with oc.open_async_channel(storage.name, behind, timeout=PATIENCE) as channel:
-            async with channel.lock("other", ttl=600):  # the server has the scripts from now on
-                pass
-            proxy.black_hole(requests=False)
-            waiting = asyncio.create_task(channel.lock("nightly", ttl=600, wait=None))
-            await until(lambda: observer.lock_info("nightly"))
-            waiting.cancel()
-            await asyncio.sleep(0)
-            proxy.heal()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-            assert observer.lock_info("nightly") is None
-            assert await channel.get("key", "none") == "none"
-
-    asyncio.run(test())
-
-
-def test_a_reply_that_came_too_late_goes_to_no_other_request(
-    behind: str, proxy: Proxy, storage: Subject
-) -> None:
-    """The connection on which it was awaited is closed."""
-    storage.open().set_all({"early": 1, "late": 2})
-
-    async def test() -> None:
-        async with oc.open_async_channel(storage.name, behind, timeout=0.2) as channel:
-            proxy.black_hole(requests=False)
-            with pytest.raises(oc.ChannelError):
-                await channel.get("early")
-            proxy.heal()
-            late = None
-            while late is None:  # a busy machine may not reply in time either
-                with suppress(oc.ChannelError):
-                    late = await channel.get("late")
-            assert late == 2
-
-    asyncio.run(test())
-
-
-def test_the_reply_to_a_cancelled_read_goes_to_no_other_request(
-    behind: str, proxy: Proxy, storage: Subject
-) -> None:
-    """The read is cut short in the middle, and its connection is closed."""
-    storage.open().set_all({"early": 1, "late": 2})
-
-    async def test() -> None:
-        async with oc.open_async_channel(storage.name, behind, timeout=PATIENCE) as channel:
-            assert await channel.get("late") == 2
-            before = proxy.counters.requests
-            proxy.black_hole(requests=False)
-            reading = asyncio.create_task(channel.get("early"))
-            await until(lambda: proxy.counters.requests > before)
-            reading.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await reading
-            proxy.heal()
-            assert await channel.get("late") == 2
-
-    asyncio.run(test())
-
-
 def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis) -> None:
     """No lease, no place in the queue of the server, and no waiter in this process."""
 
@@ -198,27 +130,6 @@ def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis
         assert await channel.locks() == []
         async with channel.lock("nightly", ttl=60):
             pass
-
-    in_loop(url, test)
-
-
-def test_tasks_that_are_cancelled_at_random_leave_nothing(url: str) -> None:
-    """Wherever they are: before a request, in it, in the body, or while they give back a lock."""
-    rng = random.Random(7)
-
-    async def test(channel: NativeChannel) -> None:
-        async def work(number: int) -> None:
-            async with channel.lock(f"lock {number % 5}", ttl=600, wait=None) as lease:
-                await channel.set(number % 5, number, fence=lease.fence)
-                await asyncio.sleep(rng.random() / 1000)
-
-        tasks = [asyncio.create_task(work(number)) for number in range(100)]
-        while not all(task.done() for task in tasks):
-            rng.choice(tasks).cancel()
-            await asyncio.sleep(rng.random() / 500)
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert {type(end) for end in ended} <= {type(None), asyncio.CancelledError}
-        assert await channel.locks() == []
 
     in_loop(url, test)
 

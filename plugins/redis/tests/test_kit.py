@@ -1,4 +1,4 @@
-"""The kit on Redis: its contracts, state machines and torture test, and forked children."""
+"""The kit on Redis: its contracts and state machines, and forked children."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ import pytest
 
 from ojobchannels.testing import ChannelConformance, Subject
 from ojobchannels.testing.machines import prove_documents, prove_locks
-from ojobchannels.testing.servers import RedisServer, or_skip
-from ojobchannels.testing.torture.plan import Plan
-from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_holders
+from ojobchannels.testing.servers import RedisServer
 
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.pytest_fixtures import StartWorker
-
-FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 
 class TestRedis(ChannelConformance):
@@ -35,28 +31,6 @@ def test_documents_do_what_the_model_does(url: str) -> None:
 def test_locks_do_what_the_model_does(url: str) -> None:
     """After any operations, a lock has one holder, and fences grow."""
     prove_locks(Subject("redis", {"url": url}), examples=30)
-
-
-def test_sections_exclude_each_other_during_faults() -> None:
-    """Eight processes on four locks, some hundred sections, and faults of every kind."""
-    prove_exclusion("redis", Plan(sections=500, faults=FAULTS, pause=0.15))
-
-
-@pytest.mark.torture
-def test_ten_thousand_sections() -> None:
-    """Eight processes, killed and stopped at work, connected to the server without a proxy.
-
-    Every second one uses the asynchronous face.
-    """
-    with or_skip(), RedisServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5, asynchronous=True)
-        assert prove_exclusion(server.url, plan).done["kill"] > 0
-
-
-@pytest.mark.torture
-def test_late_holders_are_informed_and_refused() -> None:
-    """Under faults of every kind, until a late holder was informed and had a write refused."""
-    prove_late_holders("redis", Plan(sections=1_000, faults=FAULTS, ttl=0.4))
 
 
 def test_a_child_that_ends_closes_no_connection_of_its_parent(

@@ -25,6 +25,16 @@ def subscribers(server: RedisServer) -> int:
     return str(server.command("CLIENT", "LIST", "TYPE", "pubsub")).count("id=")
 
 
+def is_listening(channel: oc.Channel) -> bool:
+    """Return whether a subscription of the handle has heard from the server that it is one."""
+    return any(
+        feed._listening
+        for hook in channel.hook.wait.get_hookimpls()
+        if hasattr(hook.plugin, "_subscriber")
+        for feed in hook.plugin._subscriber._feeds
+    )
+
+
 def await_waiters(channel: oc.Channel, waiters: int = 1) -> None:
     """Wait until the handle has that many waiters, and they had a moment to look at the lock."""
     backend = next(
@@ -129,7 +139,7 @@ def test_after_a_lost_connection_a_resync_is_delivered(server: RedisServer) -> N
     ):
         writing.set("key", 1)
         received.wait_for_state_of(writing)
-        server.wait_until(lambda: subscribers(server) == 1, "had no subscriber")
+        server.wait_until(lambda: is_listening(listening), "had no subscriber")
         server.command("CLIENT", "KILL", "TYPE", "pubsub")
         writing.set("key", 2)
         received.wait_for(lambda: any(change.op == "resync" for change in received.changes))

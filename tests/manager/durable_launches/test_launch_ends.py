@@ -96,3 +96,24 @@ def test_a_late_move_of_an_end_leaves_what_was_launched_again(
     store._move(late[0])
     assert again.state == "waiting"
     assert store.take(["work"]) is not None
+
+
+def test_a_key_that_is_launched_again_while_its_launch_ends_stays_ended(
+    simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end comes between the look for the key and the new launch: there is none that waits."""
+    store = simple_manager._store
+    first = simple_manager.launch("work", durable=True, idempotency_key="order 7")
+    message = store.take(["work"])
+    assert message is not None
+    add_message = store._queue.add
+
+    def end_before(*args: Any, **options: Any) -> str:
+        assert store.end(message, "completed", run_id=None, result=7)
+        return add_message(*args, **options)
+
+    monkeypatch.setattr(store._queue, "add", end_before)
+    again = simple_manager.launch("work", durable=True, idempotency_key="order 7")
+    assert again.launch_id == first.launch_id
+    assert (again.state, again.result(0)) == ("completed", 7)
+    assert store.take(["work"]) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 import ojobchannels as oc
+from tests.manager.durable_launches.test_durable_launches import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,3 +87,48 @@ def test_a_process_that_serves_ends_in_order_at_sigterm(
     assert child.receive() == "ready"
     assert child.end() == 0
     assert launch.result(0) == "ended in order"
+
+
+KILLED_AT_THE_END = """
+import os, signal
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+manager = oc.JobManager(params["config"], params["config"])
+if params["is_copied"]:
+    manager._store._queue.remove = die
+else:
+    manager._channels.ended_launches.set = die
+manager.job("work")(lambda: "done")
+launch = manager.launch("work", durable=True, retries=1, idempotency_key="once")
+send(launch.launch_id)
+manager.start_worker()
+receive()
+"""
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_launch_whose_process_is_killed_between_the_steps_of_its_end_has_ended_once(
+    start_worker: StartWorker, db_storage: Storage, is_copied: bool
+) -> None:
+    """Before its end is copied out of the queue, or between that and its removal: its result is
+    kept, it is listed once, it is not run again, and `prune` completes the end."""
+    child = start_worker(KILLED_AT_THE_END, config=db_storage.config, is_copied=is_copied)
+    launch_id = child.receive()
+    assert list(child.remaining()) == []
+    assert child.wait() == -signal.SIGKILL
+    with oc.JobManager(db_storage.config, db_storage.config) as manager:
+        manager.job("work")(lambda: pytest.fail("it ran again"))
+        again = manager.launch("work", durable=True, idempotency_key="once")
+        Worker(manager).take_due()
+        assert again.launch_id == launch_id
+        for _ in range(2):
+            assert manager.launch_result(launch_id) == "done"
+            assert [(info.id, info.state) for info in manager.launches()] == [
+                (launch_id, "completed")
+            ]
+            assert not manager.cancel_launch(launch_id)
+            manager._prune_launches(0)
+        assert manager._channels.launches.size() == 0
+        assert manager._channels.ended_launches.size() == 1

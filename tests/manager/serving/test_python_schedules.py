@@ -315,3 +315,21 @@ def test_serve_runs_schedules_until_the_manager_closes(simple_managers: Managers
     manager.serve()
     assert [run["status"] for run in manager.runs("tick")][-1] == "completed"
     assert [daemon.alive for daemon in manager.daemons()] == [False]
+
+
+def test_a_manager_that_closes_warns_of_schedules_that_were_never_served(
+    simple_managers: Managers, ojob_schedule: Schedules, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not if it has served them itself, or another process has: then it only declares them."""
+    text = "no process has served the schedules of 'report': call serve or start_schedules"
+    first, second = simple_managers.open(), simple_managers.open()
+    for manager in (first, second):
+        manager.job("report", cron="0 2 * * *")(lambda: None)
+        manager.job("cleanup")(lambda: None)
+    first._warn_of_unserved()
+    assert [record.getMessage() for record in caplog.records] == [text]
+    ojob_schedule(second, at=BEFORE_TWO)
+    caplog.clear()
+    for manager in (first, second):
+        manager.close()
+    assert [record for record in caplog.records if "no process" in record.getMessage()] == []

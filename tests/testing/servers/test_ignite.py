@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ojobchannels.testing.servers import IgniteServer, ServerMissing
-from ojobchannels.testing.servers.ignite import jars
+from ojobchannels.testing.servers import IgniteServer, ServerMissing, or_skip
+from ojobchannels.testing.servers.ignite import archive, jars
 
 
 def test_without_java_the_command_that_installs_it_is_named(
@@ -45,3 +45,13 @@ def test_the_jars_are_fetched_once() -> None:
     assert jars() == folder
     assert (folder / "IgniteNode.class").exists()
     assert list(folder.glob("ignite-core-*.jar"))
+
+
+def test_the_classes_of_a_node_are_archived_once() -> None:
+    """The first node that is started writes the archive, and later ones start from it."""
+    with or_skip(), IgniteServer() as node:
+        made = archive(jars())
+        before = made.stat()
+        node.restart()
+    after = made.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

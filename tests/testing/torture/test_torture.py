@@ -100,6 +100,8 @@ def run(channel: str, plan: Plan) -> Result:
         return torture(target, plan)
 
 
+@pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_killed_holders_do_not_break_exclusion(type: str) -> None:
     """Of eight processes, killed at random, no two are in a section at once."""
@@ -118,6 +120,8 @@ def test_a_lock_with_slots_has_no_more_holders_than_slots(faults: tuple[str, ...
     assert sum(result.done.values()) > 0, "no fault was injected"
 
 
+@pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_suspended_holders_do_not_break_exclusion(type: str) -> None:
     """Holders that resume after their lease has expired cannot extend it or write."""

@@ -48,17 +48,17 @@ COLUMNS: Final = (
 )
 
 
-@click.command(short_help="Show the durable launches of Python programs.")
+@click.command(short_help="Show the durable launches.")
 @limit_option("launches", "all that are kept")
 @location_options
 @table_options
 @watchable
 def launches(locations: Locations, limit: int, as_json: bool, wide: bool) -> None:
-    """Show the durable launches of Python programs: those that wait or run, then those that ended.
+    """Show the durable launches: those that wait or run, then those that ended.
 
-    A launch waits until a process that has its job and takes launches (`JobManager.serve` or
-    `start_worker`) takes it. For each, the table shows the process that runs it, or those that
-    could take it.
+    A launch waits until a process that has its job takes it: a daemon of a job file, or a Python
+    program that takes launches (`JobManager.serve` or `start_worker`). For each, the table shows
+    the process that runs it, or those that could take it.
     """
     with locations.manager() as manager:
         rows = [_row(info) for info in manager.launches(limit or None)]

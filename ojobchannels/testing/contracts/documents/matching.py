@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document, matches
 from ojobchannels.hookspecs import MISSING
@@ -111,3 +113,30 @@ class MatchContract(Contract):
         part = dict(channel.hook.below(field="at", bound=5, limit=2))
         assert len(part) == 2
         assert part.items() <= expected.items()
+
+    def test_the_size_until_a_position_counts_what_is_read_up_to_it(self, subject: Subject) -> None:
+        """Also after changes and removals by any handle; a backend may leave this out."""
+        channel, other = subject.open(), subject.open()
+        put_all(channel, {n: n for n in range(6)})
+        if channel.hook.size_until(position=0) is None:
+            return
+        changes: list[Callable[[], object]] = [
+            lambda: other.set(2, "again"),
+            lambda: channel.unset(0),
+            lambda: other.set(6, "new"),
+            channel.pop,
+            lambda: channel.get_set("again", 2, "compared"),
+            channel.shift,
+            lambda: put_all(other, {1: "in a batch", 7: 7}),
+            lambda: channel.unset_all([3]),
+            channel.destroy,
+            lambda: channel.set(8, 8),
+        ]
+        for change in changes:
+            change()
+            positions = [item.position for item in channel.items()]
+            assert channel.size() == len(positions)
+            for handle in (channel, other):
+                for number, position in enumerate(positions):
+                    assert handle.hook.size_until(position=position) == number + 1
+                    assert handle.hook.size_until(position=position - 1) == number

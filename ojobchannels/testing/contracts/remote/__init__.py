@@ -14,6 +14,7 @@ A plugin proves it with two fixtures, which give its adapter (see `SharedServer`
 """
 
 from ojobchannels.testing.contracts.remote.base import NetworkContract, OwnServerContract
+from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
 from ojobchannels.testing.contracts.remote.clock import ServerClockContract
 from ojobchannels.testing.contracts.remote.entries import EntryContract
 from ojobchannels.testing.contracts.remote.forks import ClientForkContract
@@ -25,6 +26,7 @@ from ojobchannels.testing.contracts.remote.traffic import TrafficContract
 from ojobchannels.testing.contracts.remote.waiters import RemoteWaiterContract
 
 __all__ = [
+    "CancelledTaskContract",
     "ClientForkContract",
     "EntryContract",
     "LostRequestContract",

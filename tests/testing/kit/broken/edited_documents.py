@@ -301,16 +301,13 @@ DOCUMENTS = [
         "test_every_read_sees_every_write_of_another_handle",
         (
             "backend.py",
-            """        with self._connections.reading() as connection:
-            count: int = connection.execute(statements.SIZE, self._mine).fetchone()[0]
-        return count
+            """        return self._counts.size(self.channel)
 """,
             """        with self._connections.reading() as connection:
-            kept = self.__dict__.setdefault("kept", {})
             mine = connection.total_changes
-            if kept.get("mine") != mine:
-                count: int = connection.execute(statements.SIZE, self._mine).fetchone()[0]
-                kept.update(mine=mine, count=count)
+        kept = self.__dict__.setdefault("kept", {})
+        if kept.get("mine") != mine:
+            kept.update(mine=mine, count=self._counts.size(self.channel))
         return kept["count"]
 """,
         ),

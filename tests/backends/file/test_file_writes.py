@@ -49,11 +49,11 @@ def test_a_kill_at_any_instant_leaves_the_old_or_the_new_file(
         worker.kill()
         reached = max(worker.remaining(), default=reached)
         json.loads(file_storage.path.read_text("utf-8"))
-        channel = file_storage.open()
-        large = channel.get("large")
-        assert large["first"] == large["last"] >= reached
-        assert channel.get({"n": reached % 5}) >= reached
-    channel.set("after", 1)
+        with file_storage.open() as channel:
+            large = channel.get("large")
+            assert large["first"] == large["last"] >= reached
+            assert channel.get({"n": reached % 5}) >= reached
+            channel.set("after", 1)
     left = {path.name for path in file_storage.path.parent.iterdir()}
     assert left == {file_storage.path.name, f"{file_storage.path.name}.ojob"}
 

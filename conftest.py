@@ -1,0 +1,59 @@
+"""Collects thousands of tests quickly; each process of pytest-xdist collects all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+FOR_ALL_TESTS = re.compile(r"^pytestmark = (?:\[.*?^\]|.*?$)", re.MULTILINE | re.DOTALL)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a file in which the option `-m` selects no test."""
+    if not collection_path.match("test_*.py"):
+        return None
+    wanted, unwanted = _markers(str(config.getoption("markexpr")))
+    text = collection_path.read_text("utf-8")
+    on_all = " ".join(FOR_ALL_TESTS.findall(text))
+    needless = any(f"mark.{name}" not in text for name in wanted)
+    return needless or any(f"mark.{name}" in on_all for name in unwanted) or None
+
+
+@cache
+def _markers(expression: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return which markers each test must have, and which none may have, as in `a and not b`."""
+    wanted, unwanted = set(), set()
+    for term in expression.split(" and "):
+        match term.split():
+            case [name]:
+                wanted.add(name)
+            case ["not", name]:
+                unwanted.add(name)
+            case _:
+                return frozenset(), frozenset()
+    return frozenset(wanted), frozenset(unwanted)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each process begin with other files, and find the rest compiled by other processes."""
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker and isinstance(collector, pytest.Directory):
+        number = int(worker["workerid"].removeprefix("gw"))
+        first = len(report.result) * number // worker["workercount"]
+        report.result = report.result[first:] + report.result[:first]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests into the order that is the same in all processes."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path)

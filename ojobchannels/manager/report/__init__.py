@@ -1,0 +1,1 @@
+"""The figures of `JobManager.report`, whose sums are kept in the state channel."""

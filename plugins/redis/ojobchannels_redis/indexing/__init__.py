@@ -1,0 +1,1 @@
+"""Indexes on fields of the values, for reads with a match."""

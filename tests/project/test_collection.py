@@ -1,0 +1,28 @@
+"""The selection of tests by marker, which skips the import of files without such tests."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.thorough  # imports all tests eight times
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SELECTIONS = sorted(set(re.findall('-m "(.*?)"', (CHECKOUT / "tox.ini").read_text("utf-8"))))
+
+
+@pytest.mark.parametrize("selection", [*SELECTIONS, "thorough"])
+def test_no_test_is_missed(selection: str) -> None:
+    """As many are selected as when all files are imported."""
+    assert selected(selection) == selected(selection, "--confcutdir", "tests")
+
+
+def selected(selection: str, *arguments: str) -> set[str]:
+    """Return the tests of a run; it ignores a `conftest.py` above `--confcutdir`."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", selection]
+    done = subprocess.run(
+        [*command, *arguments, "tests"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    return {line for line in done.stdout.splitlines() if "::" in line}
