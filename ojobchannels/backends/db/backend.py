@@ -238,8 +238,9 @@ class DatabaseBackend(LocalBackend):
         return True
 
     def give_back(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use, and the folder of waiters."""
         self._connections.release_for_fork()
+        self.waiters.give_back()
 
     def lacks_descriptors(self, error: Exception) -> bool:
         """Return whether an operation failed because no file can be opened any more."""
