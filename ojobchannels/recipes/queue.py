@@ -12,7 +12,7 @@ import itertools
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -23,14 +23,8 @@ from ojobchannels.documents import Document, Item
 from ojobchannels.errors import InvalidOption, LockLost, describe_holder, summary
 from ojobchannels.printable import storable
 from ojobchannels.recipes import certain_writes
-from ojobchannels.recipes.messages import (
-    FAILED,
-    WAITING,
-    Entry,
-    malformed,
-    name_of,
-    read,
-)
+from ojobchannels.recipes.due import by_due
+from ojobchannels.recipes.messages import FAILED, WAITING, Entry, malformed, name_of, read
 from ojobchannels.recipes.retry_policy import RetryPolicy as RetryPolicy
 from ojobchannels.recipes.waiting import WaitingMessages
 
@@ -206,6 +200,7 @@ class Queue:
         reason = read(Item({"id": name}, entry, 0), _ms(now))
         if isinstance(reason, str):
             raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
+        self._waiting.prepare()
         certain_writes.add(self.channel, {"id": name}, entry)  # a worker may have taken it
         self._waiting.expect()
         return name
@@ -213,9 +208,10 @@ class Queue:
     def take(self, ttl: float, jobs: Collection[str] | None = None) -> Message | None:
         """Return the next message, or None if none is due.
 
-        The first call reads all messages, later ones what has changed. If more than a hundred are
-        waiting, they read it once a second: so one that another process has just added with a lower
-        priority may be delivered a second later.
+        It reads those that are due first if the backend has an index; otherwise the first call
+        reads all messages, later ones what has changed. If more than a hundred are waiting, they
+        read it once a second: so one that another process has just added with a lower priority may
+        be delivered a second later.
 
         Args:
             ttl: Seconds after which another worker may take it, if this process dies; the lease is
@@ -238,8 +234,11 @@ class Queue:
         Messages in progress do not count.
         """
         now = self._now()
-        times = [entry.due for entry in self._available(_ms(now))]
-        return max(min(times) / 1000 - now, 0.0) if times else None
+        for items in by_due(self.channel):
+            times = [entry.due for entry in self._available(_ms(now), items)]
+            if times:
+                return max(min(times) / 1000 - now, 0.0)
+        return None
 
     def messages(self) -> list[dict[str, Any]]:
         """Return all messages; those in progress have their worker under ``worker``.
@@ -249,7 +248,7 @@ class Queue:
         locks = self.channel.locks()
         held = {(info.name, info.fence): describe_holder(info.holder) for info in locks}
         found = []
-        for key, entry in self._entries(None):
+        for key, entry in self._entries(self.channel.items()):
             if isinstance(entry, str):
                 found.append(malformed(key, entry))
                 continue
@@ -269,7 +268,7 @@ class Queue:
 
     def malformed(self) -> dict[str, str]:
         """Return the entries that cannot be read, by their ids, each with the reason."""
-        found = self._entries(None)
+        found = self._entries(self.channel.items())
         return {name_of(key): reason for key, reason in found if isinstance(reason, str)}
 
     def retry(self, id: str) -> bool:
@@ -334,10 +333,11 @@ class Queue:
         stored = certain_writes.swap(self.channel, unchanged, {"id": entry["id"]}, changed)
         return changed if stored else None
 
-    def _available(self, now: int) -> Iterator[Entry]:
+    def _available(self, now: int, items: Iterable[Item]) -> Iterator[Entry]:
         """Yield the waiting messages that no worker is processing."""
-        all = (entry for _, entry in self._entries({"status": WAITING}))
-        found = [entry for entry in all if not isinstance(entry, str)]
+        all = (entry for _, entry in self._entries(items))
+        waiting = (entry for entry in all if not isinstance(entry, str))
+        found = [entry for entry in waiting if entry.document["status"] == WAITING]
         held = self._held() if any(entry.claim for entry in found) else set()
         for entry in found:
             if entry.claim not in held:
@@ -349,10 +349,10 @@ class Queue:
         self.change(entry.document, document)
         return replace(entry, document=document)
 
-    def _entries(self, match: Document) -> Iterator[tuple[Document, Entry | str]]:
-        """Yield all entries; for one that cannot be read, the reason."""
+    def _entries(self, items: Iterable[Item]) -> Iterator[tuple[Document, Entry | str]]:
+        """Yield entries; for one that cannot be read, the reason."""
         now, seen = _ms(self._now()), set[str]()
-        for item in self.channel.items(match=match):
+        for item in items:
             if (name := name_of(item[0])) not in seen:  # else it was changed between two pages
                 seen.add(name)
                 yield item[0], read(item, now)

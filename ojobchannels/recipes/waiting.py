@@ -1,9 +1,11 @@
 """The waiting messages of a queue in the order of delivery, as far as one process knows them.
 
-The first look reads all messages, later ones read what has changed since: so a delivery takes as
-long with a million waiting messages as with ten. What is known here is never certain. Each message
-is read again before it is delivered, and claimed by compare-and-set; and all are read again now and
-then, since storages may show changes that happen at the same time in another order.
+Where the backend has an index, a look reads those that are due first, and the next ones when these
+are delivered. Elsewhere the first look reads all messages, later ones read what has changed since.
+Either way, a delivery takes as long with a million waiting messages as with ten. What is known here
+is never certain. Each message is read again before it is delivered, and claimed by compare-and-set;
+and the reading is repeated now and then, since storages may show changes that happen at the same
+time in another order.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import heapq
 import math
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Item
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.recipes.due import FEW, GROWTH, MOST, DueMessages, first_due, prepare
 from ojobchannels.recipes.messages import WAITING, Entry, read
 
 _FRESH_SECONDS: Final = 1.0
@@ -30,6 +33,8 @@ _REREAD_SECONDS: Final = 60.0
 _REREAD_IDLE_SECONDS: Final = 1.0
 
 _Claim: TypeAlias = tuple[str, int]
+_Extent: TypeAlias = Literal["all", "due", "first"]
+"""The messages that were read: all, those that are due, or the first of these."""
 
 
 class _Hint(NamedTuple):
@@ -67,12 +72,17 @@ class WaitingMessages:
     def __init__(self, channel: Channel, correct: Callable[[Entry, int], Entry]) -> None:
         self._channel = channel
         self._correct = correct
+        self._is_prepared = False
         self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Know nothing, in a forked child: another thread of the parent may have changed it."""
         self._lock = threading.Lock()
+        self._size = FEW
+        self._extent: _Extent = "all"
+        self._read_at = 0
+        self._checked = _Reading(time.monotonic(), 0)
         self._clear()
 
     def next(self, jobs: Collection[str] | None, now: int) -> Entry | None:
@@ -84,6 +94,12 @@ class WaitingMessages:
         """
         with self._lock:
             return self._next(jobs, now)
+
+    def prepare(self) -> None:
+        """Have the backend keep the indexes, once: that is fast while there are few messages."""
+        if not self._is_prepared:
+            self._is_prepared = True
+            prepare(self._channel)
 
     def forget_claim(self, id: str) -> None:
         """Forget a message that this process has removed."""
@@ -107,27 +123,69 @@ class WaitingMessages:
         self._read_until = self._claims_until = 0.0
 
     def _next(self, jobs: Collection[str] | None, now: int) -> Entry | None:
-        if self._reading.is_over(_REREAD_SECONDS):
-            self._read_all(now)
-        elif len(self._later) + sum(map(len, self._ready.values())) <= _ENOUGH or self._is_old():
+        is_read = self._is_outdated(now)
+        if is_read:
+            self._read(now)
+        elif self._extent != "first" and (self._knows_few() or self._is_old()):
             self._read_changes(now)
-        entry = self._first(jobs, now)
-        if entry is None and self._reading.is_over(_REREAD_IDLE_SECONDS):
-            self._read_all(now)
+        while (entry := self._first(jobs, now)) is None and self._may_find_more(is_read=is_read):
+            if is_read:
+                self._size *= GROWTH
+            self._read(now)
+            is_read = True
+        if entry is None and self._checked.is_over(_REREAD_SECONDS):
+            self._check(now)
             entry = self._first(jobs, now)
         return entry
+
+    def _check(self, now: int) -> None:
+        """Read all for messages that a producer whose clock is ahead has dated too late."""
+        began = time.monotonic()
+        for item in _from_clocks_ahead(self._channel.items(match={"status": WAITING}), now):
+            self._note(item, now)
+        self._checked = _Reading(ended := time.monotonic(), ended - began)
+
+    def _is_outdated(self, now: int) -> bool:
+        """Return whether the reading must be repeated before the next delivery."""
+        if self._extent == "all":
+            return self._reading.is_over(_REREAD_SECONDS)
+        passed = abs(now - self._read_at) / 1000
+        is_unread = self._extent == "first" and not self._read_until
+        return is_unread or passed >= _FRESH_SECONDS or self._reading.is_over(_FRESH_SECONDS)
+
+    def _may_find_more(self, *, is_read: bool) -> bool:
+        """Return whether another reading may find a message, after none was found."""
+        if self._extent == "all":
+            return not is_read and self._reading.is_over(_REREAD_IDLE_SECONDS)
+        return not is_read or self._extent == "first"
+
+    def _knows_few(self) -> bool:
+        return len(self._later) + sum(map(len, self._ready.values())) <= _ENOUGH
 
     def _is_old(self) -> bool:
         return time.monotonic() > self._read_until
 
-    def _read_all(self, now: int) -> None:
+    def _read(self, now: int) -> None:
+        """Read the messages that are due first, or all."""
         began = time.monotonic()
         self._clear()
-        newest = next(self._channel.items(limit=1, newest_first=True), None)
-        self._after = self._reached = newest.position if newest is not None else 0
-        for item in self._channel.items(match={"status": WAITING}):
+        newest = list(self._channel.items(limit=FEW, newest_first=True))
+        self._after = self._reached = newest[0].position if newest else 0
+        due = None
+        if not newest:
+            due = DueMessages([], is_all=True)
+        elif self._size <= MOST:
+            due = first_due(self._channel, now, self._size)
+        if due is None:
+            self._extent = "all"
+            items: Iterable[Item] = self._channel.items(match={"status": WAITING})
+        else:
+            self._extent = "due" if due.is_all else "first"
+            found = [*due.items, *_from_clocks_ahead(newest, now)]
+            items = {item.position: item for item in found}.values()
+        for item in items:
             self._note(item, now)
-        ended = time.monotonic()
+        self._read_at, ended = now, time.monotonic()
         self._reading = _Reading(ended, ended - began)
         self._read_until = ended + _FRESH_SECONDS
 
@@ -211,3 +269,10 @@ class WaitingMessages:
             heapq.heappush(self._later, (entry.due, job, hint))
             return None
         return entry
+
+
+def _from_clocks_ahead(items: Iterable[Item], now: int) -> Iterator[Item]:
+    for item in items:
+        entry = read(item, now)
+        if not (isinstance(entry, str) or entry.stored):
+            yield item

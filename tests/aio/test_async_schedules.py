@@ -49,6 +49,17 @@ def test_a_scheduled_coroutine_function_runs_in_the_loop(
     asyncio.run(test())
 
 
+def test_serve_ends_although_it_has_hardly_begun(options: dict[str, Any]) -> None:
+    """As in the lifespan of an application that ends at once; nothing is raised."""
+
+    async def test() -> None:
+        async with oc.AsyncJobManager(**options) as manager:
+            serving = asyncio.create_task(manager.serve())
+        await serving
+
+    asyncio.run(test())
+
+
 def test_serve_ends_with_the_manager(options: dict[str, Any]) -> None:
     """Its task runs schedules and durable launches, and has ended when the manager is closed."""
     manager = oc.AsyncJobManager(**options)

@@ -125,6 +125,7 @@ class AsyncJobManager:
         """
         self._calls.owner.check(ending=True)
         try:
+            await asyncio.sleep(0)  # a task that was only just created for `serve` begins
             if self._serving is not None:
                 await self._serving.stop()
             while self._launches:

@@ -20,6 +20,7 @@ _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND 
 # Texts and null are not below a number.
 _BELOW: Final = """
 SELECT written_key, value, position FROM documents WHERE channel = {own} AND {field} < :bound
+ORDER BY {field}, position
 """
 
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def share_servers(
-    config: pytest.Config, servers: Mapping[str, Callable[[], AbstractContextManager[str]]]
+    config: pytest.Config,
+    servers: Mapping[str, Callable[[], AbstractContextManager[str]]],
+    *,
+    unless: str = "",
 ) -> None:
     """Start servers once for all processes of pytest-xdist, which get the URLs as variables.
 
@@ -25,12 +28,16 @@ def share_servers(
         config: That of pytest.
         servers: By environment variable, what starts the server and yields its URL. A variable that
             is set is left alone.
+        unless: A marker whose tests do not use the servers: nothing is started if the option ``-m``
+            begins with it.
 
     Example:
         >>> def pytest_configure(config):
         ...     share_servers(config, {"OJOBCHANNELS_TEST_MONGO": mongo_url})
     """
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        return
+    if unless and str(config.getoption("markexpr")).split()[:1] == [unless]:
         return
     running = ExitStack()
     config.add_cleanup(running.close)

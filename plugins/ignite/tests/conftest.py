@@ -41,7 +41,7 @@ SHARED = "OJOBCHANNELS_TESTS_IGNITE"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start a node once for all processes of pytest-xdist."""
-    share_servers(config, {SHARED: ignite_url})
+    share_servers(config, {SHARED: ignite_url}, unless="torture")
 
 
 @pytest.fixture(scope="session")

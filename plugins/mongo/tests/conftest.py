@@ -67,7 +67,8 @@ class Storage(Subject):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let all test processes use one server of each kind."""
-    share_servers(config, {SHARED[each]: partial(_url_of_one, each) for each in (False, True)})
+    servers = {SHARED[each]: partial(_url_of_one, each) for each in (False, True)}
+    share_servers(config, servers, unless="torture")
 
 
 @contextmanager

@@ -212,7 +212,7 @@ class FieldIndexes:
         number = f"OURS.ojob_number(value, '{field}')"
         if not self._prepare({self._name(f"number_{field}"): number}):
             return None
-        statement = statements.below(f"{self._own} AND {number}")
+        statement = statements.below(number, self._own)
         rows = self._connection.run(remote.ITEMS, statement, bound, limit)
         items = page_of(rows, None, limit)
         return [item for item in items if is_below(item[1], field, bound)]

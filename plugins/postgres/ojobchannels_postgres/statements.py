@@ -200,11 +200,12 @@ def by_field(condition: str, newest_first: bool) -> str:
     return _rows(_ITEM, newest_first, f"AND {condition}")
 
 
-def below(number: str) -> str:
-    """Return the statement for $3 items of which this expression is below $2."""
+def below(number: str, own: str) -> str:
+    """Return the statement for the first $3 items, by an expression that is below $2."""
     return f"""
 SELECT {_ITEM}, position FROM OURS.ojob_documents AS d
-WHERE channel = $1 AND {number} < $2::double precision LIMIT $3::bigint
+WHERE channel = $1 AND {own} AND {number} < $2::double precision
+ORDER BY {number} LIMIT $3::bigint
 """
 
 

@@ -98,7 +98,7 @@ class Storage(Subject):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let all test processes use one server."""
-    share_servers(config, {SHARED: postgres_url})
+    share_servers(config, {SHARED: postgres_url}, unless="torture")
 
 
 @pytest.fixture(scope="session")
