@@ -121,6 +121,16 @@ class SideFolder:
         self._above = above
         self._data = data
         self._name = str(path)
+        self._keeps_open = False
+        self._kept: _OpenFolder | None = None
+
+    def keep_open(self) -> None:
+        """Keep the folder open from its next use on, until `give_back`."""
+        self._keeps_open = True
+
+    def give_back(self) -> None:
+        """Close the folder if it was kept open; the next use opens it again."""
+        self._kept = None
 
     def exists(self) -> bool:
         """Return whether something is at the path."""
@@ -142,11 +152,17 @@ class SideFolder:
             FileNotFoundError: It does not exist.
             UnsafeFile: It is not a folder, or another user has put it there.
         """
-        descriptor = self._open()
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        kept = self._kept
+        if kept is None or not kept.is_at(self._name):
+            if not self._keeps_open:
+                descriptor = self._open()
+                try:
+                    yield descriptor
+                finally:
+                    os.close(descriptor)
+                return
+            kept = self._kept = _OpenFolder(self._open())
+        yield kept.descriptor
 
     def make(self, by_umask: bool = False) -> None:
         """Create the folder, and those of ours above it, unless they exist.
@@ -244,6 +260,26 @@ def _is_of_group(folder: os.stat_result, data: os.stat_result, parent: os.stat_r
     """Return whether only users who may write the data as its group can have made a folder."""
     admitted = bool(data.st_mode & stat.S_IWGRP) and not parent.st_mode & stat.S_IWOTH
     return admitted and folder.st_gid == data.st_gid
+
+
+class _OpenFolder:
+    """A folder that is kept open; it is closed when no thread uses it any more."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._identity = status.st_dev, status.st_ino
+
+    def is_at(self, path: str) -> bool:
+        """Return whether the path leads to this folder: it was not deleted, moved or replaced."""
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self._identity
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 class SideFile:

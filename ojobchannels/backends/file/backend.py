@@ -175,8 +175,9 @@ class FileBackend(LocalBackend):
         return True
 
     def give_back(self) -> None:
-        """Close the files of locks."""
+        """Close the files of locks, and the folder of waiters."""
         self._lock_files.give_back()
+        self.waiters.give_back()
 
     def clean_up(self) -> None:
         """Release what the current operation of this thread still holds."""

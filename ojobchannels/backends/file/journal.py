@@ -81,6 +81,7 @@ class Journal:
         self.name = name
         self.end = 0
         self._descriptor = descriptor
+        self._path = str(name.path)
         self._lines = 0
         self._cut = b""  # what the next line must begin with: an editor may leave out a line end
         status = os.fstat(descriptor)
@@ -127,7 +128,7 @@ class Journal:
     def growth(self) -> int:
         """Return how many bytes were appended since; -1 if it was cut, replaced or deleted."""
         try:
-            status = os.lstat(self.name.path)
+            status = os.lstat(self._path)
         except FileNotFoundError:
             return -1
         is_current = (status.st_dev, status.st_ino) == self._identity

@@ -10,6 +10,7 @@ the lock may be held.
 import errno
 import hashlib
 import os
+import resource
 import struct
 import threading
 import zlib
@@ -21,14 +22,22 @@ from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelDamaged, InvalidOption
-from ojobchannels.host.files import SideFile, SideFolder, UnsafeFile, names_in, open_regular
+from ojobchannels.host.files import (
+    SideFile,
+    SideFolder,
+    UnsafeFile,
+    names_in,
+    open_folder,
+    open_regular,
+)
 
 _PAGE = 4096
 _SEAL = struct.Struct("<4sI")
 _BODY = struct.Struct("<32sqqqqqqH64p")
 _HEAD_SIZE = _SEAL.size + _BODY.size
 _MAGIC = b"oJL1"
-_KEPT_OPEN = 64
+_FEWEST_KEPT_OPEN = 64
+_LARGEST_LIMIT = 1 << 16
 _LONGEST_NAMES = 1 << 16  # two names of 4 KiB, each byte as an escape of six
 
 
@@ -141,7 +150,9 @@ class LockFiles:
         self._timeout = timeout
         self._open: OrderedDict[str, LockFile] = OrderedDict()
         self._last_used: dict[int, LockFile] = {}
+        self._most_open = _most_kept_open()
         folder.make()
+        folder.keep_open()
 
     def of(self, name: str) -> LockFile:
         """Return the file of a lock name."""
@@ -151,7 +162,7 @@ class LockFiles:
             own = self._folder.file(hashlib.sha256(identity).hexdigest()[:40])
             new = LockFile(own, self._channel, name, self._timeout)
             file = self._open.setdefault(name, new)
-            if len(self._open) > _KEPT_OPEN:
+            if len(self._open) > self._most_open:
                 self._open.popitem(last=False)[1].close()
         self._last_used[threading.get_ident()] = file
         return file
@@ -166,12 +177,18 @@ class LockFiles:
         """Close the files that no thread uses; the next use opens them again."""
         for file in list(self._open.values()):
             file.close()
+        self._folder.give_back()
 
     def names(self) -> Iterator[str]:
         """Yield the names of all locks that were ever taken on this channel."""
         try:
             with self._folder.opened() as folder:
-                pages = [_page_of_names(folder, file) for file in names_in(folder)]
+                # Threads and forked processes share the position in a folder that is kept open.
+                listed = open_folder(".", folder)
+                try:
+                    pages = [_page_of_names(folder, file) for file in names_in(listed)]
+                finally:
+                    os.close(listed)
         except FileNotFoundError:
             return
         for page in pages:
@@ -184,6 +201,14 @@ class LockFiles:
         """Close all files."""
         while self._open:
             self._open.popitem()[1].close()
+        self._folder.give_back()
+
+
+def _most_kept_open() -> int:
+    """Return a small part of the files that the process may have open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    known = 0 <= limit < _LARGEST_LIMIT  # RLIM_INFINITY is -1, or very large
+    return max(_FEWEST_KEPT_OPEN, (limit if known else _LARGEST_LIMIT) // 16)
 
 
 def _page_of_names(folder: int, file: str) -> bytes:

@@ -46,6 +46,7 @@ class JsonFile(Storage):
     def __init__(self, channel: str, storage: StoragePath, lock: FileLock) -> None:
         self._channel = channel
         self._path = storage.path
+        self._path_text = str(storage.path)
         self._lock = lock
         self._files = NewFiles(channel, storage.path, storage.mode)
         self._counters = storage.side.file("version")
@@ -220,7 +221,7 @@ class JsonFile(Storage):
         version, highest = _COUNTERS.unpack(counters)
         self._highest = highest if highest <= LARGEST_NUMBER else 0  # no entry ever had it
         try:
-            status = self._path.lstat()
+            status = os.lstat(self._path_text)
         except FileNotFoundError:
             return (version,)
         self._files.see_owner(status.st_uid)

@@ -30,6 +30,7 @@ class Waiters:
     def __init__(self, channel: str, folder: SideFolder) -> None:
         self._channel = channel
         self._folder = folder
+        self._folder.keep_open()
         self._folders: OrderedDict[str, SideFolder] = OrderedDict()
         self._since: dict[str, tuple[str, int]] = {}
         self._active: set[Waiter] = set()
@@ -89,6 +90,11 @@ class Waiters:
         """Remove the folders of locks that have no waiters."""
         while self._folders:
             self._remove_oldest_folder()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Close the folder that is open only for speed."""
+        self._folder.give_back()
 
     def forget(self) -> None:
         """Drop, in a forked child, the waiters, which are the parent's."""

@@ -20,7 +20,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             parse_url=parse_url,
             capabilities=frozenset({"atomic_batches", "durable", "events_coalesced", "processes"}),
             async_threads=8,
-            async_requests=16,
+            async_requests=8,
             health=_health,
         ),
     )

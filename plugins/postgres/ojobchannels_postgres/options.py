@@ -6,6 +6,7 @@ No message and no repr in this module shows a password.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -61,7 +62,7 @@ class Settings:
     prepare: bool | None
     timeout: float
 
-    @property
+    @cached_property
     def events(self) -> str:
         """The name of the channel of LISTEN and NOTIFY; identifiers have at most 63 bytes."""
         return f"ojob_{sha256(self.schema.encode()).hexdigest()[:32]}"

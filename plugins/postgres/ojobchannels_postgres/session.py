@@ -31,7 +31,7 @@ _Part = tuple[bytes, bytes, list[bytes | None]]
 
 _INTEGERS: Final = {20, 21, 23}
 _BOOLEAN: Final = 16
-_GOOD: Final = {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}
+_GOOD: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY)
 _POLLS: Final[dict[int, int]] = {
     pq.PollingStatus.READING: select.POLLIN,
     pq.PollingStatus.WRITING: select.POLLOUT,
@@ -376,10 +376,10 @@ def _element(part: str | int | None) -> str:
 
 
 def _rows(result: pq.abc.PGresult) -> list[Row]:
-    columns = range(result.nfields)
-    types = [result.ftype(column) for column in columns]
+    columns = [(column, result.ftype(column)) for column in range(result.nfields)]
+    value = result.get_value
     return [
-        tuple(_decoded(result.get_value(row, column), types[column]) for column in columns)
+        tuple([_decoded(value(row, column), type) for column, type in columns])
         for row in range(result.ntuples)
     ]
 

@@ -142,7 +142,7 @@ def test_the_connections_are_closed_with_the_channel(named: Storage) -> None:
 
     async def test(channel: NativeChannel) -> None:
         await asyncio.gather(*(channel.get(number) for number in range(100)))
-        assert connections(named) <= 16 + 1
+        assert connections(named) <= 8 + 1
 
     in_loop(named, test)
     named.until(lambda: connections(named) == 0)

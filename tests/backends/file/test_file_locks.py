@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,15 +110,47 @@ def test_a_damaged_lock_file_can_be_deleted(file_storage: Storage) -> None:
         assert lease.fence > fence
 
 
-def test_more_locks_than_files_that_are_kept_open(file_storage: Storage) -> None:
-    """Hundreds of names work at once, with a limited number of open files."""
-    channel = file_storage.open()
-    leases = [channel.lock(f"lock {n}", ttl=60) for n in range(400)]
-    assert len(channel.locks()) == 400
-    assert len(list(Path("/proc/self/fd").iterdir())) < 350
+MANY_LOCKS = """
+import os, resource, sys
+
+_, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (params["limit"] or highest, highest))
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+with oc.open_channel(channel_name, channel_config) as many:
+    leases = [many.lock(f"lock {n}", ttl=60) for n in range(params["locks"])]
+    opened.clear()
+    for lease in leases:
+        lease.extend()
+    send([len(opened), len(many.locks()), len(os.listdir("/proc/self/fd"))])
     for lease in leases:
         lease.release()
-    assert channel.locks() == []
+    send(len(many.locks()))
+"""
+
+
+def test_more_locks_than_files_that_are_kept_open(
+    file_storage: Storage, start_worker: StartWorker
+) -> None:
+    """Hundreds of names work at once where few files may be open."""
+    worker = start_worker(MANY_LOCKS, file_storage, limit=120, locks=200)
+    _, held, descriptors = worker.receive()
+    assert held == 200
+    assert descriptors < 110
+    assert worker.receive() == 0
+    assert worker.end() == 0
+
+
+def test_renewals_open_no_file_where_many_may_be_open(
+    file_storage: Storage, start_worker: StartWorker
+) -> None:
+    """A sixteenth of the limit is kept open, so that each renewal costs the same."""
+    _, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    locks = min(max(highest // 16, 64), 200)
+    worker = start_worker(MANY_LOCKS, file_storage, limit=0, locks=locks)
+    assert worker.receive()[:2] == [0, locks]
+    assert worker.receive() == 0
+    assert worker.end() == 0
 
 
 def test_a_lock_that_does_not_fit_on_the_disk_is_not_granted(
