@@ -1,9 +1,10 @@
-"""What very many leases, schedules or daemons use: ``python -m benchmarks.at_scale leases``.
+"""What very many leases, schedules, daemons or messages use, as ``… benchmarks.at_scale leases``.
 
 ``leases`` holds leases on a Redis server and keeps them alive; ``schedules`` serves functions that
 are due once in four years. For both, the command prints the memory of each, and the processor time
 that the process uses while it does nothing else, in percent of one core. ``daemons`` prints how
-many commands a second idle daemons send to their Redis server. It needs Linux.
+many commands a second idle daemons send to their Redis server. ``messages`` prints how long a
+worker takes to take the first message of a queue, and the next ones. It needs Linux.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import resource
+import statistics
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import NamedTuple
 
 import ojobchannels as oc
 from benchmarks import plots
+from ojobchannels.recipes.queue import Queue
 from ojobchannels.testing.servers import RedisServer
 
 
@@ -40,6 +43,17 @@ class Usage:
         time.sleep(seconds)
         share = (time.process_time() - processor) / (time.perf_counter() - began)
         return Used(share * 100, (_memory() - self._memory) / count)
+
+
+class Taken(NamedTuple):
+    """The seconds until the first message of a new worker was taken, and the median of others."""
+
+    first: float
+    next: float
+
+
+_BATCH = 10_000
+_TAKES = 500
 
 
 def _work() -> None:
@@ -72,6 +86,32 @@ def schedules(url: str, count: int, seconds: float, settling: float) -> Used:
         return usage.during(seconds, count)
 
 
+def messages(url: str, count: int) -> Taken:
+    """Fill a queue, and measure the takes of a new worker."""
+    with oc.open_channel(f"bench {count}", url) as channel:
+        Queue(channel).add("work")
+        for start in range(1, count, _BATCH):
+            numbers = range(start, min(start + _BATCH, count))
+            channel.set_all(({"id": str(number)}, _message(number)) for number in numbers)
+    with oc.open_channel(f"bench {count}", url) as channel:
+        queue, times = Queue(channel), list[float]()
+        for _ in range(min(count, _TAKES)):
+            began = time.perf_counter()
+            message = queue.take(60, ["work"])
+            times.append(time.perf_counter() - began)
+            if message is None:
+                raise SystemExit("the queue is empty before its end")
+            message.done()
+        channel.destroy()
+        return Taken(times[0], statistics.median(times[1:]))
+
+
+def _message(number: int) -> dict[str, object]:
+    times = {"added": number, "notBefore": number}
+    fixed = {"job": "work", "status": "waiting", "priority": 1, "attempts": 0, "data": None}
+    return {"id": str(number), **fixed, **times}
+
+
 def daemons(server: RedisServer, count: int, seconds: float, settling: float) -> float:
     """Let daemons with one schedule each be idle, and return the commands a second of their server.
 
@@ -97,7 +137,7 @@ def _commands(server: RedisServer) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and print a line for each number."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.at_scale", description=__doc__)
-    parser.add_argument("what", choices=["leases", "schedules", "daemons"])
+    parser.add_argument("what", choices=["leases", "schedules", "daemons", "messages"])
     parser.add_argument("--counts", default="1000,10000,100000", help="how many, with commas")
     parser.add_argument("--ttl", type=float, default=60, help="of the leases, in seconds (60)")
     parser.add_argument("--seconds", type=float, default=30, help="how long others are measured")
@@ -112,6 +152,11 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         url = options.url or stack.enter_context(RedisServer()).url
         for count in counts:
+            if options.what == "messages":
+                taken = messages(url, count)
+                milliseconds = f"{taken.first * 1000:.1f} ms, the next {taken.next * 1000:.2f} ms"
+                print(f"{count:9,} messages: the first take {milliseconds}", flush=True)
+                continue
             if options.what == "leases":
                 used = leases(url, count, options.ttl)
             else:

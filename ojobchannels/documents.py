@@ -192,16 +192,26 @@ def check_key(document: Document) -> Key:
 
 
 def _usual_key(document: Document) -> Key | None:
-    """Return the key of a text, or of a map with one field, in a third of the time of others."""
+    """Return the key of a text or a flat map in canonical order, in a third of the time of others.
+
+    Such a key need not be encoded a second time as it was written.
+    """
     if type(document) is str:
         return _WrittenKey(_quote(document))
-    if type(document) is dict and len(document) == 1:
-        ((field, part),) = document.items()
-        if type(part) is int:
-            return _WrittenKey(f"{{{_quote(field)}:{part}}}")
+    if type(document) is not dict:
+        return None
+    parts, before = [], ""
+    for field, part in document.items():
+        if field < before:
+            return None
+        before = field
         if type(part) is str:
-            return _WrittenKey(f"{{{_quote(field)}:{_quote(part)}}}")
-    return None
+            parts.append(f"{_quote(field)}:{_quote(part)}")
+        elif type(part) is int:
+            parts.append(f"{_quote(field)}:{part}")
+        else:
+            return None
+    return _WrittenKey(f"{{{','.join(parts)}}}")
 
 
 def check_value(document: Document) -> None:

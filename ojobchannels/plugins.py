@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,21 +204,25 @@ def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
     return manager
 
 
-class _Direct:
+class _Direct(partial[object]):
     """A hook that only the backend implements, called at once.
 
-    Pluggy looks for implementations in each call, which takes longer than some of them.
+    Pluggy looks for implementations in each call, which takes longer than some of them. A partial
+    needs no frame of its own.
     """
 
-    __slots__ = ("_caller", "_function", "_names")
+    _caller: pluggy.HookCaller
 
-    def __init__(self, caller: pluggy.HookCaller, only: pluggy.HookImpl) -> None:
-        self._caller = caller
-        self._function = only.function
-        self._names = only.argnames
-
-    def __call__(self, **arguments: object) -> object:
-        return self._function(*[arguments[name] for name in self._names])
+    @classmethod
+    def of(cls, caller: pluggy.HookCaller, only: pluggy.HookImpl) -> "_Direct":
+        """Return the hook of a caller with one implementation."""
+        function, names = only.function, only.argnames
+        if caller.spec is not None and set(names) == set(caller.spec.argnames):
+            direct = cls(function)
+        else:
+            direct = cls(lambda **arguments: function(*[arguments[name] for name in names]))
+        direct._caller = caller
+        return direct
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._caller, name)
@@ -230,7 +235,7 @@ class Operations:
         for name, caller in vars(manager.hook).items():
             only = caller.get_hookimpls()
             is_direct = len(only) == 1 and not (only[0].wrapper or only[0].hookwrapper)
-            setattr(self, name, _Direct(caller, only[0]) if is_direct else caller)
+            setattr(self, name, _Direct.of(caller, only[0]) if is_direct else caller)
 
 
 def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,11 +113,19 @@ class Request:
         Raises:
             LockLost: Acquiring the lock took longer than its ttl.
         """
+        lease = self.lease(sent, granted, slot)
+        if lease is None:
+            yield partial(self.hook.unlock, name=self.backend_name, token=self.token)
+            reason = "acquiring the lock took longer than its ttl"
+            raise LockLost(self.channel.name, self.name, granted.fence, reason)
+        return lease
+
+    def lease(self, sent: int, granted: Granted, slot: int = 1) -> Lease | None:
+        """Return the lease that `leasing` returns; None if it has expired already."""
         channel, name, (fence, previous) = self.channel, self.name, granted
         deadline = own_deadline(sent, self.ttl)
         if channel.clock.now() >= deadline:
-            yield partial(self.hook.unlock, name=self.backend_name, token=self.token)
-            raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
+            return None
         lease = Lease(
             channel,
             name,
@@ -150,7 +158,7 @@ def acquire(request: Request) -> Lease:
     sent = request.channel.clock.now()
     result = lock()
     if isinstance(result, Granted):  # a free lock, the usual case, needs no other steps
-        return drive(request.leasing(sent, result))
+        return request.lease(sent, result) or drive(request.leasing(sent, result))
     return drive(_waiting(request, lock, sent, result))
 
 

@@ -19,6 +19,8 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
         InvalidOption: The duration is of another type, shorter than `shortest` milliseconds, or
             longer than a hundred years.
     """
+    if type(duration) is int and 1 <= duration <= _LONGEST_TTL // 1000:
+        return duration * 1000  # as most durations are
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidOption(

@@ -118,7 +118,7 @@ class ManagedRuns(Operations):
         next run skips those that were occupied at the last start.
         """
         name, first = record["name"], records.start_of(record["fence"])
-        record = record | {"locksId": self._channels.locks_id(create=True)}
+        record["locksId"] = self._channels.locks_id(create=True)
         stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
         if stored["startTime"] > first:
             self._free_from[name] = stored["startTime"] + 1
@@ -134,8 +134,6 @@ class ManagedRuns(Operations):
                 self._cancels.start()
             else:
                 self._running.pop(run.run_id, None)
-                if not self._running:
-                    self._cancels.stop()
 
     def _find_open(self, what: str, run: JobRun | str) -> JobRun:
         """Return an open run of this manager, the latest one if `run` is the name of a job.

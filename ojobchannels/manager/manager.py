@@ -1,7 +1,7 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ojobchannels.alerts.rules import Alert
 from ojobchannels.alerts.watch import Alerts
@@ -30,6 +30,7 @@ from ojobchannels.manager.schedules.rules import Misfire
 from ojobchannels.masking import masked, secret_values
 from ojobchannels.metrics.job_metrics import JobMetrics
 
+_NO_SECRETS: Final = frozenset[str]()
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _Callback = TypeVar("_Callback", bound=RunCallback)
@@ -137,12 +138,14 @@ class JobManager(ManagedSchedules):
             RateLimited: At the start, if the job has started too often.
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
-        check_value(dict(args or {}))
-        records.check_fields(extra or {})
+        if args:
+            check_value(dict(args))
+        if extra:
+            records.check_fields(extra)
         options = RunOptions(
             timeout=milliseconds("timeout", timeout) / 1000,
-            args=masked(args or {}, secret),
-            secrets=frozenset(secret_values(args or {}, secret)),
+            args=masked(args, secret) if args else {},
+            secrets=frozenset(secret_values(args, secret)) if args else _NO_SECRETS,
             wait=None if wait is None else _seconds("wait", wait),
             keep_alive=keep_alive,
             on_timeout=check_on_timeout(on_timeout),

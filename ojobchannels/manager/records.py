@@ -121,12 +121,13 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
     A second call with the same `start` finds and returns the stored record.
     """
     while True:
-        dated = {"name": record["name"], "startTime": start, "startDate": iso(start)} | record
+        dated = {"name": record["name"], "startTime": start, "startDate": iso(start), **record}
         if record["status"] != "running":
             dated |= {"endTime": start, "endDate": iso(start), "duration": 0}
-        if jobs.add(key_of(dated), dated):
+        key = key_of(dated)
+        if jobs.add(key, dated):
             return dated
-        there: Record | None = jobs.get(key_of(dated))
+        there: Record | None = jobs.get(key)
         if there is not None and is_record(there) and there.get("runId") == record["runId"]:
             return there
         start += 1

@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Item
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.recipes.due import FEW, GROWTH, MOST, first_due, prepare
+from ojobchannels.recipes.due import FEW, GROWTH, MOST, DueMessages, first_due, prepare
 from ojobchannels.recipes.messages import WAITING, Entry, read
 
 _FRESH_SECONDS: Final = 1.0
@@ -171,7 +171,11 @@ class WaitingMessages:
         self._clear()
         newest = list(self._channel.items(limit=FEW, newest_first=True))
         self._after = self._reached = newest[0].position if newest else 0
-        due = first_due(self._channel, now, self._size) if self._size <= MOST else None
+        due = None
+        if not newest:
+            due = DueMessages([], is_all=True)
+        elif self._size <= MOST:
+            due = first_due(self._channel, now, self._size)
         if due is None:
             self._extent = "all"
             items: Iterable[Item] = self._channel.items(match={"status": WAITING})

@@ -263,3 +263,13 @@ def test_what_many_of_a_kind_use_is_measured(
     assert at_scale.main([what, *quick, "--url", f"sqlite:///{tmp_path}/bench.db"]) == 0
     found = re.findall(r"(\d+) (\w+): +[\d.]+ % of a core, +-?[\d.]+ KB", capsys.readouterr().out)
     assert found == [("2", what), ("3", what)]
+
+
+def test_the_takes_of_a_full_queue_are_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each number of messages has a line with the first take and the next ones."""
+    url = f"sqlite:///{tmp_path}/bench.db"
+    assert at_scale.main(["messages", "--counts", "2,30", "--url", url]) == 0
+    found = re.findall(r"(\d+) messages: the first take [\d.]+ ms", capsys.readouterr().out)
+    assert found == ["2", "30"]

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from ojobchannels.aio.owner import Owner
@@ -100,10 +101,18 @@ class NativeCalls:
         """Perform the steps of a call."""
         return drive_async(steps)
 
-    async def close(self) -> None:
-        """Wait a moment for the calls that were begun."""
+    async def close(self, close: Callable[[], Any]) -> None:
+        """Close the connections, and wait a moment for the calls that were begun.
+
+        Args:
+            close: Closes the connections; it may return a coroutine for what takes time.
+        """
+        closing = close()
+        ended = self._task(closing, self._forget) if isinstance(closing, CoroutineType) else None
         if self._active:
             await asyncio.wait(self._active, timeout=_PATIENCE)
+        if ended is not None and await _patiently(ended):
+            raise asyncio.CancelledError
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Task[_T]:
         try:

@@ -54,8 +54,7 @@ class NativeChannel(NativeDocuments):
         try:
             await super().close()
         finally:
-            self._in_loop.close()
-            await self._requests.close()
+            await self._requests.close(self._in_loop.close)
 
     @property
     def _hook(self) -> Any:

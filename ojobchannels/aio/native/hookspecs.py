@@ -40,8 +40,11 @@ class AsyncChannelSpec:
     watch = ChannelSpec.watch
 
     @hookspec(firstresult=True)
-    def close(self) -> None:
-        """Close the connections of the loop, at once: a plain function. The leases are released."""
+    def close(self) -> Any:
+        """Close the connections of the loop; the leases are released before.
+
+        It is a plain function, which is called at once, and may return a coroutine for the rest.
+        """
 
 
 AWAITED: Final = tuple(

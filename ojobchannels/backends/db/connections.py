@@ -71,10 +71,19 @@ class Checkout:
     def __enter__(self) -> sqlite3.Connection:
         self._pool.checkouts[threading.get_ident()] = self
         try:
-            return self._begin()
+            if self._lock is not None:
+                self._lock.acquire(self._timeout)
+            begin_work(self)
+            connection = self._connection = self._pool.take(self._level)
+            if self._timeout is not None:
+                connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
+            if self._in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
         except BaseException:  # `__exit__` is not called then
             self.end()
             raise
+        else:
+            return connection
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection
@@ -86,17 +95,6 @@ class Checkout:
                 self._pool.checkpoint_large_log(connection)
         self._reusable = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
         self.end()
-
-    def _begin(self) -> sqlite3.Connection:
-        if self._lock is not None:
-            self._lock.acquire(self._timeout)
-        begin_work(self)
-        connection = self._connection = self._pool.take(self._level)
-        if self._timeout is not None:
-            connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
-        if self._in_transaction:
-            connection.execute("BEGIN IMMEDIATE")
-        return connection
 
     def end(self) -> None:
         """Roll back an open transaction, return the connection and release the file lock."""
@@ -144,10 +142,9 @@ class _IdleConnections:
         self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
         self.disposed = 0
 
-    def add(self, level: Level, connection: sqlite3.Connection) -> None:
-        """Keep a connection for the next operation, and close one that is too much."""
+    def close_surplus(self, level: Level) -> None:
+        """Close a connection if there are more than are kept."""
         idle = self.at[level]
-        idle.append(connection)
         if len(idle) > _MOST_IDLE:
             with suppress(IndexError):  # other threads have taken all of them
                 self.dispose(idle.popleft())
@@ -255,7 +252,11 @@ class Connections:
         After a burst the others are closed once none is in use: SQLite then closes all its files.
         As long as one connection is open, it keeps the files of those that were closed.
         """
-        self.idle.add(level, connection)
+        idle = self.idle.at[level]
+        idle.append(connection)
+        if len(idle) == 1 and not (self._closed or self.idle.disposed):  # as after most operations
+            return
+        self.idle.close_surplus(level)
         if self._closed:
             self.idle.close()
         if self.idle.disposed >= _MOST_IDLE and len(self.checkouts) <= 1:

@@ -65,13 +65,17 @@ _RESERVED: Final = f"""
 """
 RECORD: Final = "fence, token, ttl, until, wall_until, epoch, since, alive, holder"
 
-PUT: Final = f"""
+_ADD: Final = f"""
 INSERT INTO documents (position, channel, key, written_key, value)
 VALUES (
     max({_WALL}, (SELECT coalesce(max(position), 0) + 1 FROM documents)),
     :channel, :key, :written_key, :value
 )
-ON CONFLICT (channel, key) DO UPDATE
+ON CONFLICT (channel, key) DO
+"""
+ADD: Final = f"{_ADD} NOTHING"
+PUT: Final = f"""
+{_ADD} UPDATE
 SET position = excluded.position, written_key = excluded.written_key, value = excluded.value
 """
 GET: Final = "SELECT value FROM documents WHERE channel = ? AND key = ?"

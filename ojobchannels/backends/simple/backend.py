@@ -287,7 +287,7 @@ class SimpleBackend:
         mark = self._store.marks.get(key, 0)
         if fence < mark:
             raise StaleFence(self._channel, key.document, fence, mark)
-        self._store.marks[key] = fence
+        self._store.marks[str(key)] = fence
 
     def _holds(self, record: LockRecord, token: str) -> bool:
         return record.token == token and lock_record.remaining(record, self._clock) > 0

@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     position: int
 
 
-class Entries(dict[Key, Entry]):
+class Entries(dict[str, Entry]):
     """The entries of one store, oldest change first; `feeds` get each change as JSON texts."""
 
     def __init__(self) -> None:
@@ -53,10 +53,11 @@ class Entries(dict[Key, Entry]):
 
     def put(self, texts: Mapping[Key, tuple[str, str]]) -> None:
         """Store the texts of keys and values, in this order, after all other entries."""
-        new = {}
+        new: dict[str, Entry] = {}
         for key, (key_text, value_text) in texts.items():
             self.position += 1
-            new[key] = Entry(key_text, value_text, self.position)
+            # As plain text: each collection of garbage would walk the document of a Key.
+            new[str(key)] = Entry(key_text, value_text, self.position)
 
         def put() -> None:
             self._in_order = None
@@ -68,7 +69,7 @@ class Entries(dict[Key, Entry]):
 
         _completely(put)
 
-    def drop(self, keys: Iterable[Key]) -> int:
+    def drop(self, keys: Iterable[str]) -> int:
         """Remove entries, and return how many existed."""
         existing = {key: self[key] for key in keys if key in self}
 

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.backends.simple.entries import Entries
-from ojobchannels.documents import Key
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Wakeup
 
@@ -34,7 +33,7 @@ class Store:
 
     def __init__(self) -> None:
         self.entries = Entries()
-        self.marks: dict[Key, int] = {}
+        self.marks: dict[str, int] = {}
         self.locks: dict[str, LockRecord] = {}
         self.forget()
         forget_in_children(self)

@@ -106,7 +106,8 @@ class OpenRun(Protocol):
 class CancelWatch:
     """Looks once a second for requests to cancel open runs, while there are any.
 
-    It reads one small document, and uses the thread of keep-alive: short runs pay nothing.
+    It reads one small document, and uses the thread of keep-alive. Its alarm stays set for the
+    second after a run has ended, so that short runs need not set and drop one each.
 
     Args:
         state: Returns the state channel.
@@ -135,7 +136,7 @@ class CancelWatch:
             KEEP_ALIVE.set_alarm(self, HOST_CLOCK, at, self._poll)
 
     def stop(self) -> None:
-        """Stop looking: no run is open."""
+        """Stop looking: the manager is closed."""
         self._is_set = False
         KEEP_ALIVE.drop_alarm(self)
 
@@ -162,6 +163,16 @@ class CancelWatch:
                 journal.move(self._state(), taken, "done", status=record["status"])
 
     def _poll(self) -> None:
+        if self._has_runs():
+            self._read_requests()
+        self._is_set = False  # first of all: a run that starts now must see it or be seen
+        if self._has_runs():
+            self.start()
+
+    def _has_runs(self) -> bool:
+        return any(True for _ in self._running())
+
+    def _read_requests(self) -> None:
         try:
             if self._feed is None:
                 # A run's identifier is never used again, whatever the clock of the operator.
@@ -170,6 +181,3 @@ class CancelWatch:
                 self.apply(action)
         except ChannelError as error:
             _log.debug("requests to cancel runs cannot be read now: %s", error)
-        self._is_set = False
-        if any(True for _ in self._running()):
-            self.start()

@@ -169,7 +169,10 @@ class DeadRuns:
         if all or position < self._reached:  # the newest record was removed, or all of them
             self._after = self._reached = 0
         if position > self._reached:
-            self._read(running)
+            if "processes" in jobs.capabilities or self._running is None:
+                self._read(running)
+            else:
+                self._read_in_memory(running, position)
         self._running = running
         return running
 
@@ -210,6 +213,18 @@ class DeadRuns:
             elif record["status"] in not_run.STATUSES:
                 self._move(record)
         self._after, self._reached = self._reached, reached
+
+    def _read_in_memory(self, running: _Running, position: int) -> None:
+        """Read what has changed in memory; no later process needs to know what was read.
+
+        Only records of running runs are decoded, since a process may have thousands of runs a
+        second. A run that has ended meanwhile is closed only if it has not, as with an index.
+        """
+        for item in self._manager.jobs.items({"status": "running"}, after=self._after or None):
+            if records.is_record(item[1]):
+                running[item[1]["name"], item[1]["startTime"]] = item[1]
+        self._unsaved += position - self._after
+        self._after, self._reached = self._reached, position
 
     def _dead(self, running: _Running) -> list[tuple[tuple[str, int], LockInfo | None]]:
         """Return the keys of those that are dead, and their locks, if these are still held."""

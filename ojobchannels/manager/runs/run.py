@@ -4,13 +4,13 @@ import functools
 import logging
 import os
 import threading
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
 from typing import Any, Literal
 
 from ojobchannels import errors
+from ojobchannels.channels.acquire import new_token
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import records
@@ -67,7 +67,7 @@ class JobRun(Cancellable):
         self.manager = manager
         self.name = name
         self.timeout = options.timeout
-        self.run_id = uuid.uuid4().hex
+        self.run_id = new_token()
         self._options = options
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
@@ -133,7 +133,7 @@ class JobRun(Cancellable):
     def _lock_options(self) -> dict[str, Any]:
         """Return the arguments for its lock, beside its name and `wait`."""
         start = RunStart(self.manager, self.name, self.run_id, self._options)
-        return start.lock_options(self._log_lost)
+        return start.lock_options(self._on_lost())
 
     def end(self) -> None:
         """Record the run as completed, then release the lock.
@@ -246,7 +246,7 @@ class JobRun(Cancellable):
 
     def _acquire(self, start: RunStart) -> Lease:
         try:
-            return start.acquire(self._log_lost, self._acquired)
+            return start.acquire(self._on_lost(), self._acquired)
         except (errors.LockBusy, errors.RateLimited) as busy:
             if self._options.record_busy:
                 self._state = "over"
@@ -298,24 +298,23 @@ class JobRun(Cancellable):
         return recorded
 
     def _set_alarm(self) -> None:
-        clock = self.lease.channel.clock
         if self._options.on_timeout != "continue":
-            text = "job %r has exceeded its timeout of %g s"
-            fields = {"run_name": self.name, "runId": self.run_id}
-            warn = functools.partial(_log.warning, text, self.name, self.timeout, extra=fields)
-            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), warn)
+            due = self._began + round(self.timeout * 1e6)
+            KEEP_ALIVE.set_alarm(self, self.lease.channel.clock, due, self._log_overdue)
+
+    def _log_overdue(self) -> None:
+        fields = {"run_name": self.name, "runId": self.run_id}
+        _log.warning(
+            "job %r has exceeded its timeout of %g s", self.name, self.timeout, extra=fields
+        )
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
         return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
 
-    def _log_lost(self, _: Lease) -> None:
-        _log.error(
-            "job %r lost its lock while running (run %s): it must stop, another run may start now",
-            self.name,
-            self.run_id,
-            extra={"run_name": self.name, "runId": self.run_id},
-        )
+    def _on_lost(self) -> Callable[[Lease], None]:
+        # Not a method: a run and its lease that refer to each other are garbage to be searched for.
+        return functools.partial(_log_lost, self.name, self.run_id)
 
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
         with self._lock:
@@ -367,3 +366,12 @@ class JobRun(Cancellable):
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
         self.manager._set_open(self, False)
+
+
+def _log_lost(name: str, run_id: str, _: Lease) -> None:
+    _log.error(
+        "job %r lost its lock while running (run %s): it must stop, another run may start now",
+        name,
+        run_id,
+        extra={"run_name": name, "runId": run_id},
+    )

@@ -62,9 +62,12 @@ class RunManager(dead_runs.Manager, Protocol):
         """Return where the output of a run goes; None if none is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunOptions:
-    """How a run acquires and keeps its lock, and what its record contains; times in seconds."""
+    """How a run acquires and keeps its lock, and what its record contains; times in seconds.
+
+    It is not changed later; a frozen class would take three times as long to make one for each run.
+    """
 
     timeout: float
     args: dict[str, Any]
@@ -87,8 +90,9 @@ class RunOptions:
 
     def holder(self, now: int) -> Record:
         """Return the holder info of the lock, from its options and the time in milliseconds."""
-        kept = now + round(self.lock_at_least_for * 1000)
-        return {**self.due, **({"keptUntil": iso(kept)} if self.lock_at_least_for else {})}
+        if not self.lock_at_least_for:
+            return self.due
+        return {**self.due, "keptUntil": iso(now + round(self.lock_at_least_for * 1000))}
 
     @property
     def due(self) -> Record:

@@ -81,6 +81,8 @@ class RunStart:
         if acquired is not None:
             return acquired()
         lock = functools.partial(self._manager.locks.lock, self._name, **self.lock_options(on_lost))
+        if options.rate_limit is None and self._fire_time is None:  # as most runs
+            return lock(wait=options.wait)
         close_previous = functools.partial(dead_runs.close_previous, self._manager, self._name)
         starts = LimitedStarts(self._manager, self._name, options.rate_limit, close_previous)
         try:
@@ -121,15 +123,14 @@ class RunStart:
         Raises:
             FireTimeTaken: Another run has claimed the fire time.
         """
-        running: Record = {
-            **self.begun("running"),
-            **self._options.extra,
-            **self._options.due,
-            "fence": lease.fence,
-            **({"slot": lease.slot} if lease.slots > 1 else {}),
-            "timeout": round(self._options.timeout * 1000),
-        }
-        running |= tracing.begin(running)
+        options = self._options
+        running = self.begun("running")
+        running.update(options.extra, **options.due)
+        running["fence"] = lease.fence
+        if lease.slots > 1:
+            running["slot"] = lease.slot
+        running["timeout"] = round(options.timeout * 1000)
+        running.update(tracing.begin(running))
         if self._fire_time is not None:
             fire_times.claim(self._manager.state, self._name, self._fire_time, self._run_id)
         return self._manager._record_start(running)

@@ -14,6 +14,7 @@ from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.manager.serving.schedule import Schedule
 
 _UNFINISHED_SECONDS: Final = 5.0
+_LONGEST_REST_SECONDS: Final = 10.0
 
 
 class Source(NamedTuple):
@@ -52,12 +53,12 @@ class DaemonOperations:
         self._presence: Presence | None = None
         self._publishing = threading.Lock()
         self._unfinished: UnfinishedActions | None = None
-        self._looked = float("-inf")
+        self._looked = self._rests_until = float("-inf")
         self._link = OperatorLink(
             manager,
             self._on_action,
             {
-                "publish this daemon": self.publish,
+                "publish this daemon": self._publish_changes,
                 "close the actions of dead processes": self._close_unfinished,
                 **(tasks or {}),
             },
@@ -82,6 +83,17 @@ class DaemonOperations:
         """Publish what has changed, and a sign of life from time to time."""
         with self._publishing:
             self._publish(manager)
+
+    def _publish_changes(self, manager: Manager) -> None:
+        """Publish what has changed; with very many schedules, look for that less often.
+
+        So that an idle daemon spends at most a hundredth of its time on it.
+        """
+        if time.monotonic() >= self._rests_until:
+            began = time.thread_time()
+            self.publish(manager)
+            rest = min((time.thread_time() - began) * 100, _LONGEST_REST_SECONDS)
+            self._rests_until = time.monotonic() + rest
 
     def _publish(self, manager: Manager) -> None:
         source, schedules = self._source(), tuple(self._schedules())

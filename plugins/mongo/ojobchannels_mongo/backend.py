@@ -12,6 +12,7 @@ from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.documents import Documents
 from ojobchannels_mongo.locks import Locks
 from ojobchannels_mongo.options import settings_of
+from ojobchannels_mongo.reader import FieldIndexes
 from ojobchannels_mongo.server_checks import check, health
 from ojobchannels_mongo.servers import SERVERS
 
@@ -48,7 +49,7 @@ class MongoBackend(Documents, Locks):
     """
 
     def __init__(self, connection: Connection) -> None:
-        Documents.__init__(self, connection)
+        Documents.__init__(self, connection, FieldIndexes(connection))
         Locks.__init__(self, connection)
         self.connection = connection
         replicated = {"atomic_batches", "events_every"}
@@ -58,6 +59,14 @@ class MongoBackend(Documents, Locks):
     @hookimpl
     def subscribe(self, notify: Callable[[], None]) -> Feed:
         return feed_of(self.connection, notify)
+
+    @hookimpl
+    def asynchronous(self) -> object:
+        from ojobchannels_mongo.in_loop.backend import IS_SERVED, LoopBackend
+
+        if not IS_SERVED:
+            return None
+        return LoopBackend(self.connection, self._indexes, self._leases)
 
     @hookimpl
     def close(self) -> bool:

@@ -5,10 +5,10 @@ again; if these are equal, all rows existed together at a moment between.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
-from itertools import islice
 from typing import Any, Final
 
 from bson.timestamp import Timestamp
@@ -20,6 +20,7 @@ from ojobchannels import remote
 from ojobchannels.documents import Document, Item, indexed_text, is_below
 from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.remote import Operation, Rule
+from ojobchannels.steps import Steps, one
 from ojobchannels_mongo.codec import FIRST, items_of, value_of
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections, Row
@@ -49,43 +50,45 @@ class Reader:
         self._connection = connection
         self._own: Row = {"c": connection.channel}
 
-    def all(self, operation: Operation, condition: Row, fields: tuple[str, ...]) -> list[Row]:
+    def reading(
+        self, operation: Operation, condition: Row, fields: tuple[str, ...]
+    ) -> Steps[list[Row]]:
         """Return these fields of all entries that fulfil the condition, oldest change first."""
         shown: Row = dict.fromkeys(fields, 1)
         if self._connection.server.replicated:
             return self._snapshot(operation, condition, {"_id": 0} | shown)
         return self._stable(operation, condition, {"_id": 1, "o": 1} | shown)
 
-    def _snapshot(self, operation: Operation, condition: Row, shown: Row) -> list[Row]:
+    def _snapshot(self, operation: Operation, condition: Row, shown: Row) -> Steps[list[Row]]:
+        pages = partial(self._pages, operation, condition, shown)
         tries = 0
         while True:
             tries += 1
-            with self._connection.server.collections().client.start_session(
-                snapshot=True
-            ) as session:
-                try:
-                    return self._pages(operation, condition, shown, session)
-                except _SnapshotGone as error:
-                    if tries == _SNAPSHOTS:
-                        raise ChannelUnavailable(
-                            self._connection.channel, str(error.__cause__), "try again"
-                        ) from error.__cause__
+            session = self._connection.collections().client.start_session(snapshot=True)
+            reading: Steps[list[Row]] = one(partial(self._connection.within, session, pages))
+            try:
+                return (yield from reading)
+            except _SnapshotGone as error:
+                if tries == _SNAPSHOTS:
+                    raise ChannelUnavailable(
+                        self._connection.channel, str(error.__cause__), "try again"
+                    ) from error.__cause__
 
-    def _stable(self, operation: Operation, condition: Row, shown: Row) -> list[Row]:
+    def _stable(self, operation: Operation, condition: Row, shown: Row) -> Steps[list[Row]]:
         ends = time.monotonic() + self._connection.timeout / 2
         while True:
-            rows = self._pages(operation, condition, shown, None)
+            rows = yield from self._pages(operation, condition, shown, None)
             if len(rows) < 2:
                 return rows
             if len(rows) > _LARGEST_STABLE or time.monotonic() > ends:
                 return _once_each(rows)
-            again = self._pages(operation, condition, _POSITIONS, None)
+            again = yield from self._pages(operation, condition, _POSITIONS, None)
             if [row["o"] for row in rows] == [row["o"] for row in again]:
                 return rows
 
     def _pages(
         self, operation: Operation, condition: Row, shown: Row, session: ClientSession | None
-    ) -> list[Row]:
+    ) -> Steps[list[Row]]:
         after = FIRST
         rows: list[Row] = []
 
@@ -93,22 +96,27 @@ class Reader:
             wanted = self._own | {"o": {"$gt": after}} | condition
             return at.documents.find(wanted, shown, session=session).sort("o", 1)
 
-        def page(at: Collections, _: bool) -> list[Row]:
+        def page(at: Collections, _: bool) -> Steps[list[Row]]:
             with _detecting_loss_of(session):
-                return find(at, shown).limit(_PAGE).to_list()
+                found: list[Row] = yield find(at, shown).limit(_PAGE).to_list
+                return found
 
-        def end_of_page(at: Collections, _: bool) -> Timestamp:
+        def end_of_page(at: Collections, _: bool) -> Steps[Timestamp]:
             with _detecting_loss_of(session):
-                last: Timestamp = find(at, _POSITIONS).skip(_PAGE - 1).limit(1).next()["o"]
+                (row,) = yield find(at, _POSITIONS).skip(_PAGE - 1).limit(1).to_list
+                last: Timestamp = row["o"]
                 return last
 
         while True:
-            more = self._connection.call(operation, page)
+            more = yield from self._connection.calling(operation, page)
             rows += more
             if len(more) < _PAGE:
                 return rows
             # Reading all positions, for the last one only, would take as long as the values.
-            after = more[-1]["o"] if "o" in shown else self._connection.call(operation, end_of_page)
+            if "o" in shown:
+                after = more[-1]["o"]
+            else:
+                after = yield from self._connection.calling(operation, end_of_page)
 
 
 @contextmanager
@@ -128,6 +136,18 @@ def _once_each(rows: list[Row]) -> list[Row]:
         last.pop(row["_id"], None)
         last[row["_id"]] = row
     return list(last.values())
+
+
+def reading_first(rows: Cursor[Row], limit: int, fits: Callable[[Row], bool]) -> Steps[list[Item]]:
+    """Read the entries that fit, until there are enough, and return them."""
+    found: dict[str, Row] = {}
+    while len(found) < limit and (batch := (yield partial(rows.to_list, max(limit, 2)))):
+        for row in filter(fits, batch):
+            found.pop(row["_id"], None)  # it changed meanwhile
+            found[row["_id"]] = row
+            if len(found) == limit:
+                break
+    return items_of(list(found.values()))
 
 
 def filter_for(match: Document) -> dict[str, Any]:
@@ -174,41 +194,43 @@ class FieldIndexes:
         self._connection = connection
         self._fields: tuple[str, ...] = ()
 
-    def create(self, fields: tuple[str, ...]) -> bool:
+    def creating(self, fields: tuple[str, ...]) -> Steps[bool]:
         """Create what is missing; return whether all exist."""
-        if not self._prepare(fields):
+        if not (yield from self._preparing(fields)):
             return False
         self._fields = tuple(dict.fromkeys((*fields, *self._fields)))
         return True
 
-    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+    def reading_below(self, field: str, bound: int, limit: int) -> Steps[list[Item] | None]:
         """Return items with a number below `bound`; None if the index may not be created."""
-        if not self._prepare((field,)):
+        if not (yield from self._preparing((field,))):
             return None
         own = {"c": self._connection.channel, "o": {"$gt": FIRST}}
         wanted = {"$or": [own | {f"v.{field}": {"$lt": bound}}, own | {"j": EXISTS}]}
         fields = {"k": 1, "v": 1, "j": 1, "o": 1}
 
-        def find(at: Collections, _: bool) -> list[Item]:
-            with at.documents.find(wanted, fields, batch_size=limit) as cursor:
-                rows = (row for row in cursor if is_below(value_of(row), field, bound))
-                return items_of([*islice(rows, limit)])
+        def find(at: Collections, _: bool) -> Steps[list[Item]]:
+            rows = at.documents.find(wanted, fields, batch_size=max(limit, 2))
+            return one(partial(self._connection.within, rows, first))
 
-        return self._connection.call(remote.ITEMS, find)
+        first = partial(
+            reading_first, limit=limit, fits=lambda row: is_below(value_of(row), field, bound)
+        )
+        return (yield from self._connection.calling(remote.ITEMS, find))
 
-    def _prepare(self, fields: tuple[str, ...]) -> bool:
-        def create(at: Collections, _: bool) -> bool:
+    def _preparing(self, fields: tuple[str, ...]) -> Steps[bool]:
+        def create(at: Collections, _: bool) -> Steps[bool]:
             indexes = [*map(self._by_field, fields), self._of_texts()]
             command = {"createIndexes": at.documents.name, "indexes": indexes}
             try:
-                at.database.command(command)
+                yield partial(at.database.command, command)
             except OperationFailure as error:
                 if error.code == _NOT_ALLOWED:
                     return False
                 raise
             return True
 
-        return self._connection.call(_INDEX, create, _SECONDS)
+        return self._connection.calling(_INDEX, create, _SECONDS)
 
     def filter(self, own: dict[str, Any], match: Document) -> dict[str, Any] | None:
         """Return the filter that selects by an index; None if none helps.

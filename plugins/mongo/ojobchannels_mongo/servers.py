@@ -36,7 +36,7 @@ _SOCKET_TIMEOUT_MS: Final = 5_000
 # that a connection which a firewall dropped without a message meanwhile delays no call: `pop` must
 # not be sent again, and would wait for a reply that never arrives.
 _MAX_IDLE_MS: Final = 1_000
-_CLOSING: Final = 0.5
+CLOSING: Final = 0.5
 _FILES: Final = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
 
@@ -98,7 +98,7 @@ class Server:
                 raise InvalidOperation("closed")
             if self._collections is None:
                 _close_abandoned()
-                self._collections = _connect(self.settings)
+                self._collections = connect(self.settings)
             return self._collections
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Server:
             self._closed = True
             connected, self._collections = self._collections, None
         if connected is not None:
-            with pymongo.timeout(_CLOSING):  # it ends its sessions at the server
+            with pymongo.timeout(CLOSING):  # it ends its sessions at the server
                 connected.client.close()
 
     def forget(self) -> None:
@@ -130,7 +130,14 @@ def _close_all() -> None:
     _close_abandoned()
 
 
-def _connect(settings: Settings) -> Collections:
+def connect(
+    settings: Settings, client_class: type[MongoClient[Row]] = MongoClient[Row]
+) -> Collections:
+    """Return a client of a class of the driver, and the collections.
+
+    Raises:
+        InvalidOption: The URL cannot be used.
+    """
     options: dict[str, Any] = {"username": settings.username, "password": settings.password}
     if "connecttimeoutms" not in settings.url.lower():
         options["connectTimeoutMS"] = _SOCKET_TIMEOUT_MS
@@ -146,7 +153,7 @@ def _connect(settings: Settings) -> Collections:
             ):
                 # without one, OpenSSL would ask at the terminal
                 options["tlsCertificateKeyFilePassword"] = ""
-        client: MongoClient[Row] = MongoClient(
+        client = client_class(
             settings.url,
             document_class=dict,
             appname="ojobchannels",

@@ -23,6 +23,7 @@ from ojobchannels.testing import (
     WaitContract,
     WakeupContract,
 )
+from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.machines import prove_documents, prove_locks
 
 if TYPE_CHECKING:
@@ -31,12 +32,7 @@ if TYPE_CHECKING:
 
 
 class TestMongoAlone(
-    DocumentContract,
-    MatchContract,
-    OrderContract,
-    BatchContract,
     SubscribeContract,
-    WakeupContract,
     WaitContract,
     VisibilityContract,
     ManyContract,
@@ -51,6 +47,22 @@ class TestMongoAlone(
     def ojob_subject(self, storage_alone: Storage) -> Subject:
         """A channel of its own."""
         return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
+
+
+class TestMongoAloneInLoop(
+    DocumentContract,
+    MatchContract,
+    OrderContract,
+    BatchContract,
+    WakeupContract,
+):
+    """The same in an event loop; on a replica set, threads perform these operations."""
+
+    @pytest.fixture
+    def ojob_subject(self, storage_alone: Storage) -> Subject:
+        """A channel of its own."""
+        args = storage_alone.config["args"]
+        return LoopSubject("mongo", args, label="mongo, standalone, in a loop")
 
 
 class TestMongoReplicaSet(ChannelConformance):

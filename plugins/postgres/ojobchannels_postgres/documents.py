@@ -124,12 +124,6 @@ class Documents:
 
     @hookimpl
     @performed
-    def size_until(self, position: int) -> Steps[int]:
-        ((size,),) = yield from self._run(remote.SIZE, statements.SIZE_UNTIL, position)
-        return int(size)
-
-    @hookimpl
-    @performed
     def set_all(self, items: list[tuple[Key, Document]]) -> Steps[bool]:
         rows: dict[str, tuple[str, str, str]] = {}
         for key, value in items:

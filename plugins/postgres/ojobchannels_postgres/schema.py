@@ -189,6 +189,59 @@ def _unbound(since: int) -> str:
     return "".join(steps)
 
 
+class EntryCounts:
+    """The number of entries of one channel, which triggers keep from the first question on.
+
+    They change it in the transaction that adds or removes an entry, also in one of an older
+    version. They are in no version of the tables: without them, entries are counted.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._are_kept: bool | None = None
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        return self._one(statements.SIZE_KEPT, statements.SIZE)
+
+    def size_until(self, position: int) -> int:
+        """Return the number of entries up to a position in the order of their changes."""
+        return self._one(statements.SIZE_KEPT_UNTIL, statements.SIZE_UNTIL, position)
+
+    def _one(self, kept: str, counted: str, *parameters: int) -> int:
+        if self._are_kept is None:
+            calling = self._connection.calling
+            self._are_kept = drive(calling(_INDEX, lambda client, _: _are_counted(client)))
+            if not self._are_kept:
+                create = calling(_INDEX, lambda client, _: _count(client), _SECONDS)
+                self._are_kept = drive(create)
+        statement = kept if self._are_kept else counted
+        return int(self._connection.run(remote.SIZE, statement, *parameters)[0][0])
+
+
+def _are_counted(client: Client) -> Steps[bool]:
+    rows = yield from client.run(statements.HAS_COUNTS, client.schema)
+    return rows == [(1,)]
+
+
+def _count(client: Client) -> Steps[bool]:
+    """Have the entries counted, and return whether that is done."""
+    try:
+        yield from client.run(statements.BEGIN)
+        yield from client.run(statements.MIGRATE_ALONE)
+        if not (yield from _are_counted(client)):
+            for statement in statements.COUNTS:
+                yield from client.run(statement)
+        yield from client.run("COMMIT")
+    except psycopg.Error as error:
+        if state_of(error) not in {NOT_ALLOWED, *TOO_SLOW}:
+            raise
+    else:
+        return True
+    yield from client.run("ROLLBACK")
+    return False
+
+
 class FieldIndexes:
     """Indexes on fields of the values of one channel, for reads with a match.
 

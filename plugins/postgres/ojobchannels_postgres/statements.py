@@ -211,6 +211,9 @@ ORDER BY {number} LIMIT $3::bigint
 
 SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
 SIZE_UNTIL: Final = f"{SIZE} AND position <= $2::bigint"
+_ENTRIES: Final = "coalesce((SELECT entries FROM OURS.ojob_counts WHERE channel = $1), 0)"
+SIZE_KEPT: Final = f"SELECT {_ENTRIES}"
+SIZE_KEPT_UNTIL: Final = f"SELECT {_ENTRIES} - ({SIZE} AND position > $2::bigint)"
 LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
 VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"
 WATCH: Final = f"""
@@ -333,3 +336,46 @@ SELECT current_setting('server_version'),
     floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint,
     current_setting('fsync'), current_setting('synchronous_commit')
 """
+
+# The numbers of entries. The schema is $1.
+HAS_COUNTS: Final = """
+SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = 'ojob_counts' AND has_table_privilege(c.oid, 'SELECT')
+"""
+
+
+def _counting(name: str, event: str, rows: str, sign: str) -> tuple[str, str]:
+    """Return the statements for a trigger; it has its owner's rights, for the writers have none."""
+    return (
+        f"""
+CREATE OR REPLACE FUNCTION OURS.{name}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO OURS.ojob_counts AS c (channel, entries)
+    SELECT channel, {sign} count(*) FROM changed GROUP BY channel
+    ON CONFLICT (channel) DO UPDATE SET entries = c.entries + EXCLUDED.entries;
+    RETURN NULL;
+END $$
+""",
+        f"""
+CREATE TRIGGER {name} AFTER {event} ON OURS.ojob_documents REFERENCING {rows} TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION OURS.{name}()
+""",
+    )
+
+
+# The triggers come before the first count: they wait for the writers, and keep new ones waiting.
+COUNTS: Final = (
+    """
+CREATE TABLE IF NOT EXISTS OURS.ojob_counts (
+    channel text COLLATE "C" PRIMARY KEY,
+    entries bigint NOT NULL
+) WITH (fillfactor = 50)
+""",
+    *_counting("ojob_added", "INSERT", "NEW", "+"),
+    *_counting("ojob_removed", "DELETE", "OLD", "-"),
+    """
+INSERT INTO OURS.ojob_counts
+SELECT channel, count(*) FROM OURS.ojob_documents GROUP BY channel
+""",
+)

@@ -309,3 +309,68 @@ def test_marks_are_swept_a_day_after_the_clock_has_passed_them(
     assert len(marked()) == 5
     admin.execute(f"UPDATE {schema}.ojob_marks SET fence = fence - {day} WHERE channel = ''")
     assert marked() == {'"new"', '"own"', '"held"'}
+
+
+def test_the_number_of_entries_is_kept_in_each_transaction(
+    server: PostgresServer, admin: Any
+) -> None:
+    """For two channels and writers of any version, also in transactions that are rolled back."""
+    schema = "counted"
+    with (
+        oc.open_channel("a", server.url, schema=schema) as one,
+        oc.open_channel("b", server.url, schema=schema) as other,
+    ):
+        one.set_all({1: 1, 2: 2})
+        assert (one.size(), other.size()) == (2, 0)
+        for channel in (one, other):
+            channel.set_all({number: {"n": number} for number in range(1, 9)})
+            channel.set(8, "again")
+            channel.unset(1)
+            channel.unset_all([2, 3, "absent"])
+            channel.pop()
+            channel.shift()
+            assert channel.size() == len(channel.get_keys()) == 3
+        with admin.transaction(force_rollback=True):
+            admin.execute(f"DELETE FROM {schema}.ojob_documents")
+        assert (one.size(), other.size()) == (3, 3)
+        admin.execute(f"DELETE FROM {schema}.ojob_documents WHERE channel = 'b' AND position > 0")
+        assert (one.size(), other.size()) == (3, 0)
+        one.destroy()
+        assert one.size() == 0
+
+
+def test_writers_that_add_at_once_are_all_counted(server: PostgresServer) -> None:
+    """Beside one that asks for the first time, which waits for them."""
+    schema = "crowd"
+    with oc.open_channel("a", server.url, schema=schema) as first:
+
+        def add(writer: int) -> None:
+            for number in range(20):
+                first.set(f"{writer} {number}", number)
+
+        with ThreadPoolExecutor(4) as pool:
+            added = [pool.submit(add, writer) for writer in range(3)]
+            sizes = [pool.submit(first.size) for _ in range(3)]
+            for each in (*added, *sizes):
+                each.result()
+        assert first.size() == len(first.get_keys()) == 60
+
+
+def test_a_user_without_the_right_to_create_counts(server: PostgresServer, admin: Any) -> None:
+    """It gets the size by counting, and adds to the numbers that others read."""
+    admin.execute("CREATE ROLE plain LOGIN; CREATE SCHEMA plain")
+    admin.execute(ddl("plain"))
+    admin.execute("GRANT USAGE ON SCHEMA plain TO plain")
+    admin.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA plain TO plain")
+    url = server.url.replace("postgres@", "plain@")
+    with oc.open_channel("a", url, schema="plain") as user:
+        user.set(1, 1)
+        assert user.size() == 1
+        with oc.open_channel("a", server.url, schema="plain") as owner:
+            assert owner.size() == 1
+            user.set(2, 2)
+            user.unset(1)
+            user.set(3, 3)
+            assert (owner.size(), user.size()) == (2, 2)
+    with oc.open_channel("a", url, schema="plain") as user:
+        assert user.size() == 2

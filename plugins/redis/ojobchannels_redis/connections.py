@@ -66,6 +66,9 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Return whether the server has closed the connection, or sent something unasked."""
+        silent = self._wire.is_silent()
+        if silent is not None:
+            return not silent
         self._limit = 0.0  # can_read may change the timeout of the socket
         try:
             return bool(self._connection.can_read(0))

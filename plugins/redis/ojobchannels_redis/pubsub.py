@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 
 from redis.exceptions import RedisError
 
+from ojobchannels_redis.wire import Wire
+
 _LONGEST_SLEEP: Final = 1.0
 _Selector: type[selectors.BaseSelector] = getattr(
     selectors, "PollSelector", selectors.SelectSelector
@@ -38,6 +40,7 @@ class Listener:
         self._wakeup = wakeup
         self._timeout = timeout
         self._connection: Any = None
+        self._wire: Wire | None = None
         self._selector = _Selector()
         self._channels: set[str] = set()
         self._unconfirmed: dict[str, int] = {}
@@ -53,6 +56,9 @@ class Listener:
             self._connection = connect(self._timeout)
             self._selector.register(self._wakeup, selectors.EVENT_READ)
             self._selector.register(self._connection._sock, selectors.EVENT_READ)
+            if type(self._connection._sock) is socket.socket:
+                self._wire = Wire(self._connection)
+                self._wire.set_limit(self._timeout)
             self._last_message = time.monotonic()
         wanted = self._receiver.wanted()
         self._send("SUBSCRIBE", wanted - self._channels)
@@ -63,8 +69,9 @@ class Listener:
         ends = time.monotonic() + left
         woken = False
         while left > 0 and not woken:
-            woken = any(key.fileobj is self._wakeup for key, _ in self._selector.select(left))
-            messages = self._read_all()
+            ready = [key.fileobj for key, _ in self._selector.select(left)]
+            woken = self._wakeup in ready
+            messages = self._read_all(len(ready) > woken)
             left = ends - time.monotonic()
             # Last of all: a waiter that is woken can run only once this thread sleeps again.
             for message in messages:
@@ -76,17 +83,20 @@ class Listener:
         """Close the connection."""
         if self._connection is not None:
             self._connection.disconnect()
-            self._connection = None
+            self._connection = self._wire = None
             self._selector.close()
             self._selector = _Selector()
         self._channels = set()
         self._unconfirmed = {}
         self._pinged = False
 
-    def _read_all(self) -> list[Any]:
+    def _read_all(self, arrived: bool) -> list[Any]:
         messages = []
-        while self._connection.can_read(0):
-            messages.append(self._connection.read_response())
+        if self._wire is None:  # TLS may have read more than it has returned
+            while self._connection.can_read(0):
+                messages.append(self._connection.read_response())
+        elif arrived:  # a waiter waits for it: in redis-py a message passes twenty frames
+            messages = self._wire.receive_arrived()
         if messages:
             self._last_message = time.monotonic()
             self._pinged = False
@@ -98,7 +108,7 @@ class Listener:
         if command == "SUBSCRIBE":
             for channel in channels:
                 self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
-        self._connection.send_command(command, *channels, check_health=False)
+        self._request(command, *channels)
 
     def _ping(self) -> None:
         silence = time.monotonic() - self._last_message
@@ -108,7 +118,13 @@ class Listener:
             raise RedisError("the server does not reply to PING")
         if not self._pinged:
             self._pinged = True
-            self._connection.send_command("PING", check_health=False)
+            self._request("PING")
+
+    def _request(self, *command: str) -> None:
+        if self._wire is None:
+            self._connection.send_command(*command, check_health=False)
+        else:
+            self._wire.send(command)
 
     def _handle(self, message: Any) -> None:
         if not isinstance(message, list):

@@ -62,9 +62,11 @@ class Client:
 
     Attributes:
         perform: Performs the steps of a call.
+        asks_directly: Whether a request is a call on this thread, which takes no step.
     """
 
     topology: Any
+    asks_directly = True
     perform: Callable[[Steps[Any]], Any] = staticmethod(drive)
     _sleep: Callable[[float], Any] = staticmethod(time.sleep)
 
@@ -213,7 +215,10 @@ class Client:
                     connection = yield from pool.taking(limit, once)
                 connection.asking = redirected is not None
                 if isinstance(exchange, tuple):
-                    reply = yield partial(connection.ask, exchange, limit)
+                    if self.asks_directly:
+                        reply = connection.ask(exchange, limit)
+                    else:
+                        reply = yield partial(connection.ask, exchange, limit)
                 else:
                     reply = yield from exchange(connection, limit)
             except RedisError as raw:

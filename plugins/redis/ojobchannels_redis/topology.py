@@ -8,7 +8,7 @@ import threading
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -28,6 +28,7 @@ from ojobchannels_redis.errors import is_refused_for_now
 from ojobchannels_redis.options import Settings
 
 _SLOTS: Final = 16384
+_REMEMBERED: Final = 256
 _IN_CHANNEL: Final = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D", ":": "%3A"})
 _IN_LOCK: Final = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 _IN_PATTERN: Final = str.maketrans({char: f"\\{char}" for char in "\\*?[]^-"})
@@ -41,6 +42,7 @@ class Keys:
     the same key.
 
     Attributes:
+        lock: Returns the key of a lock with some name; it remembers those of late.
         documents: The keys of the documents, in the order in which the scripts take them: values,
             order of change, keys as written, marks of fences, counter of changes.
         changes: The Pub/Sub channel for messages about changes; databases of a server share it.
@@ -56,6 +58,7 @@ class Keys:
         self.documents = tuple(f"{stem}:{part}" for part in "values order keys marks count".split())
         self.values = self.documents[0]
         self._lock_stem = f"{prefix}:{{{escaped}:"
+        self.lock = lru_cache(_REMEMBERED)(partial(_lock_key, self._lock_stem))
         self._wake_stem = f"{prefix}:wake:"
         self.marks = self.documents[3]
         self.changes = self.documents[4]
@@ -69,10 +72,6 @@ class Keys:
         """Return the key of the index of a kind of values in a field."""
         return f"{self._index_stem}:{kind}:{field.translate(_IN_CHANNEL)}"
 
-    def lock(self, name: str) -> str:
-        """Return the key of a lock."""
-        return f"{self._lock_stem}{name.translate(_IN_LOCK)}}}:lock"
-
     def lock_name(self, key: str) -> str:
         """Return the name of the lock that has that key."""
         return unquote(key[len(self._lock_stem) : -len("}:lock")])
@@ -84,6 +83,10 @@ class Keys:
     def wake_channel(self, subscriber: str) -> str:
         """Return the Pub/Sub channel on which the waiters of a process are woken."""
         return self._wake_stem + subscriber
+
+
+def _lock_key(stem: str, name: str) -> str:
+    return f"{stem}{name.translate(_IN_LOCK)}}}:lock"
 
 
 def slot(key: str) -> int:

@@ -36,6 +36,13 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
+def _opened(storage: Subject, timeout: float) -> Channel:
+    """Open a handle; a busy machine may not do that in time at once."""
+    while True:
+        with suppress(ChannelError):
+            return storage.open(timeout=timeout)
+
+
 class CancelledTaskContract(NetworkContract):
     """Tasks that are cancelled at any moment leave no lease, and no reply for another request."""
 
@@ -45,7 +52,7 @@ class CancelledTaskContract(NetworkContract):
 
         def run(test: Callable[[NativeChannel], Awaitable[None]], timeout: float = PATIENT) -> None:
             async def call() -> None:
-                channel = asynchronous(behind.open(timeout=timeout))
+                channel = asynchronous(_opened(behind, timeout))
                 assert isinstance(channel, NativeChannel)
                 async with asyncio.timeout(3 * PATIENT), channel:
                     await test(channel)

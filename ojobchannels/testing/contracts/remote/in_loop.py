@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import CoroutineType
 from typing import Any
 
 import pluggy
@@ -60,7 +61,9 @@ class _Loop:
         """Close the handle, then its connections in the loop, and end the loop."""
 
         async def end() -> None:
-            self._hook.close()
+            closing = self._hook.close()
+            if isinstance(closing, CoroutineType):
+                await closing
             await asyncio.sleep(0)  # in which the connections are closed
 
         result = close()

@@ -58,6 +58,7 @@ class LoopClient(Client):
     """The calls of one channel in the running event loop."""
 
     perform: Callable[[Steps[Any]], Any] = staticmethod(drive_async)
+    asks_directly = False
     _sleep: Callable[[float], Any] = staticmethod(asyncio.sleep)
 
     def __init__(self, channel: str, server: Server) -> None:

@@ -81,8 +81,7 @@ def test_channels_without_an_index_have_none(
     """It is made by the first read that uses it, from all entries, and removed with them."""
     indexed, plain = pair
     keys = Keys("ojob", plain.name)
-    for number in range(2500):
-        plain.set(number, {"state": "new" if number % 100 else "rare"})
+    plain.set_all({n: {"state": "new" if n % 100 else "rare"} for n in range(2500)})
     list(indexed.items())
     assert client.exists(keys.indexes) == 0
     assert len(list(indexed.items({"state": "rare"}))) == 25
@@ -96,10 +95,9 @@ def test_an_index_does_not_outgrow_the_entries(
 ) -> None:
     """Changed and removed entries leave it, although no read meets them."""
     indexed, plain = pair
-    for number in range(4000):
-        plain.set(number % 40, {"state": f"{number}"})
-        if number % 40 == 0:
-            assert list(indexed.items({"state": "absent"})) == []
+    for number in range(60):
+        plain.set_all({key: {"state": f"{number}"} for key in range(40)})
+        assert list(indexed.items({"state": "absent"})) == []
     assert 40 <= client.zcard(Keys("ojob", plain.name).index("text", "state")) <= 1000 + 3 * 40
 
 

@@ -202,7 +202,7 @@ class TornListings(BrokenSimple):
     def get_all(self, match: Document) -> list[Document]:
         values = []
         for number, key in enumerate(list(self._store.entries)):
-            value = self.get(key)
+            value = self.get(Key(key))
             if number % 4 == 0:
                 time.sleep(1e-5)
             if value is not MISSING:

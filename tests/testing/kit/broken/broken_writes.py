@@ -126,7 +126,7 @@ class PopsTakeTwice(BrokenSimple):
     def pop(self) -> Document:
         for key, entry in reversed(list(self._store.entries.items())):
             time.sleep(1e-4)
-            self.unset(key, None)
+            self.unset(Key(key), None)
             return decode(entry.value)
         return MISSING
 
