@@ -14,6 +14,8 @@ from ojobchannels.testing.torture.proving import prove_exclusion
 
 TIMEOUT = 20
 
+pytestmark = pytest.mark.timeout(180)  # so that they begin first: they wait for long
+
 
 @pytest.fixture(params=[2])
 def cluster(request: pytest.FixtureRequest) -> Iterator[IgniteCluster]:

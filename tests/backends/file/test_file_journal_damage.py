@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ojobchannels as oc
@@ -252,7 +252,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.tuples(st.integers(0, 1), STEPS), min_size=5, max_size=20))
 def test_two_handles_with_folds_in_between_equal_a_mapping(
     steps: list[tuple[int, tuple[Any, ...]]],

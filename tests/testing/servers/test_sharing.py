@@ -17,7 +17,7 @@ VARIABLE = "OJOBCHANNELS_TESTS_SHARING"
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Yield a URL, which is enough where nobody connects."""
+    """Yield a URL, which is enough where no client connects."""
     yield "redis://127.0.0.1:1/"
 
 

@@ -319,8 +319,8 @@ DOCUMENTS = [
         "test_every_read_sees_every_write_of_another_process",
         (
             "file/storage.py",
-            "        if seen == self._seen:\n            return\n",
-            "        if self._seen and len(seen) == len(self._seen):\n            return\n",
+            "if self._status_read is None or self._status() != self._status_read or not self._follow():",
+            "if self._status_read is None:",
         ),
     ),
     mutant(

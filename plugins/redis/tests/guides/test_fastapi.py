@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ojobchannels.testing.proxy import Proxy
 
-GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "fastapi.md"
+GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "fastapi.md"
 PATIENCE = 60
 
 
@@ -56,7 +56,7 @@ def test_a_server_that_does_not_reply_stops_only_the_requests_to_it(
                 asyncio.create_task(request)
                 for request in (client.post("/orders/7/ship"), client.post("/reports/monday"))
             ]
-            while proxy.counters.requests < before + len(waiting):  # noqa: ASYNC110
+            while proxy.counters.requests < before + len(waiting):  # noqa: ASYNC110  it reports no event
                 await asyncio.sleep(0.01)
             assert (await client.get("/alive")).json() is True
             assert not any(request.done() for request in waiting)
