@@ -299,8 +299,8 @@ class _Watch:
         """Yield the steps of a look."""
         waiter, left = self._waiter, self._left
         self._locks.check_open()
-        if not self._is_first and waiter.notify is not None and waiter.sleep(0):
-            return 0  # it was called
+        if waiter.notify is not None and waiter.sleep(0):
+            return 0  # it was called, maybe before it had someone to notify
         listening, self._left = True, None
         if left is None:
             if self._is_first:

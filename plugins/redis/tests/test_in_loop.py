@@ -134,6 +134,30 @@ def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis
     in_loop(url, test)
 
 
+def test_a_call_before_the_task_waits_is_not_missed(url: str) -> None:
+    """The server may call it right after the refusal that put it into the queue."""
+    name, token = "nightly", "0123456789abcdef"
+
+    async def test(channel: NativeChannel) -> None:
+        hook = channel._in_loop
+        backend = hook.lock.get_hookimpls()[0].plugin
+        other = await channel.lock("other", ttl=600)
+        listening = asyncio.create_task(channel.lock("other", ttl=600, wait=None))
+        await until(lambda: backend._subscriber.is_subscribed(backend._wake_channel()))
+        held = await channel.lock(name, ttl=600)
+        busy = await hook.lock(name=name, token=token, ttl=600_000, holder={}, waits=True)
+        await held.release()
+        await until(lambda: not backend._held.waiters[token]._asleep.locked())
+        watch = hook.watch(name=name, seen_fence=busy.fence, token=token, notify=lambda: None)
+        assert await watch.look() == 0
+        watch.close()
+        await hook.unlock(name=name, token=token)
+        await other.release()
+        await (await listening).release()
+
+    in_loop(url, test)
+
+
 def test_the_connections_are_closed_with_the_channel(server: RedisServer) -> None:
     """At most as many as requests may be under way at once, and none afterwards."""
 
