@@ -140,7 +140,7 @@ class Attempts:
     def spent(self) -> float:
         """Return the seconds that all attempts took, for a message; as allowed, if nearly all."""
         spent = self._seconds - self.remaining()
-        return self._seconds if spent > 0.8 * self._seconds else round(spent, 2)
+        return round(self._seconds if spent > 0.8 * self._seconds else spent, 3)
 
     def next_limit(self) -> float:
         """Return the seconds that the next attempt may take.

@@ -60,7 +60,7 @@ def test_an_error_says_how_long_the_attempts_took(
 ) -> None:
     """And the timeout where they took nearly all of it."""
     monkeypatch.setattr(Attempts, "remaining", lambda _: left)
-    assert Attempts(GET, 10).spent() == spent
+    assert Attempts(GET, 9.99999).spent() == spent
 
 
 @pytest.mark.ojob_timed

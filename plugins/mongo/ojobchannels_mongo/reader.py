@@ -19,7 +19,7 @@ from pymongo.errors import OperationFailure
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, indexed_text, is_below
 from ojobchannels.errors import ChannelUnavailable
-from ojobchannels.remote import Operation, Rule
+from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, one
 from ojobchannels_mongo.codec import FIRST, items_of, value_of
 from ojobchannels_mongo.connection import Connection
@@ -34,7 +34,7 @@ _SNAPSHOTS: Final = 3
 _MOST_CONDITIONS: Final = 100
 _LONGEST_TEXT: Final = 1000
 _A_MAP: Final = {"$type": "object"}
-_INDEX: Final = Operation("index", Rule.REPEATABLE)
+_INDEX: Final = Operation("index")
 _SECONDS: Final = 300.0  # for a large collection; it is done once
 _NOT_ALLOWED: Final = 13
 

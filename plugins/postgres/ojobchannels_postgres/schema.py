@@ -25,7 +25,7 @@ from ojobchannels_postgres.errors import NOT_ALLOWED, OLDEST, TOO_SLOW, state_of
 from ojobchannels_postgres.server import Server
 
 VERSION: Final = 1
-_INDEX: Final = Operation("index", Rule.REPEATABLE)
+_INDEX: Final = Operation("index")
 _SECONDS: Final = 300.0  # for a large table; it is done once
 _ARE_THERE: Final = """
 SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -211,9 +211,9 @@ class EntryCounts:
     def _one(self, kept: str, counted: str, *parameters: int) -> int:
         if self._are_kept is None:
             calling = self._connection.calling
-            self._are_kept = drive(calling(_INDEX, lambda client, _: _are_counted(client)))
+            self._are_kept = drive(calling(remote.SIZE, lambda client, _: _are_counted(client)))
             if not self._are_kept:
-                create = calling(_INDEX, lambda client, _: _count(client), _SECONDS)
+                create = calling(remote.SIZE, lambda client, _: _count(client), _SECONDS)
                 self._are_kept = drive(create)
         statement = kept if self._are_kept else counted
         return int(self._connection.run(remote.SIZE, statement, *parameters)[0][0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ojobchannels.testing.contracts.remote import RemoteContract
+from ojobchannels.testing.contracts.remote.outages import NOT_DONE
 from ojobchannels.testing.servers import PostgresServer, or_skip
 from ojobchannels_postgres.listener import THREAD
 from ojobchannels_postgres.testing import SharedPostgres
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import ojobchannels as oc
     from ojobchannels.testing.kit.subject import Subject
+    from ojobchannels.testing.proxy import Proxy
 
 
 class TestOnPostgres(RemoteContract):
@@ -37,6 +39,14 @@ class TestOnPostgres(RemoteContract):
                 """,
                 (channel.name, count),
             )
+
+    def test_a_first_size_without_reply_puts_nothing_in_doubt(
+        self, impatient: oc.Channel, proxy: Proxy
+    ) -> None:
+        """It asks whether the server keeps the count, and may have it do so, which is no change."""
+        proxy.black_hole()
+        with pytest.raises(NOT_DONE, match="size"):
+            impatient.size()
 
     @pytest.fixture
     def ojob_server(self, url: str) -> SharedPostgres:
