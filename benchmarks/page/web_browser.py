@@ -1,4 +1,4 @@
-"""Measure the page in a real browser: ``python -m benchmarks.web_browser --jobs 1000``.
+"""Measure the page in a real browser: ``python -m benchmarks.page.web_browser --jobs 1000``.
 
 It fills a database with jobs, each with twenty runs and a schedule, one in ten with a hostile name,
 and serves the page in a process of its own. Chromium then measures how long it takes to show the
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ojobchannels as oc
-from benchmarks.web_page import fill, served
+from benchmarks.page.web_page import fill, served
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import Published
@@ -115,7 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print the results, and return 1 if a screen is wider than a phone."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.web_browser", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.page.web_browser", description=__doc__
+    )
     parser.add_argument("--jobs", type=int, default=1000, help="how many jobs there are (1000)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, sync_playwright() as playwright:

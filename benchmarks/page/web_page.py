@@ -1,4 +1,4 @@
-"""Time the first screen of the page: ``python -m benchmarks.web_page --records 1000000``.
+"""Time the first screen of the page: ``python -m benchmarks.page.web_page --records 1000000``.
 
 It fills a database with run records, then starts the page as a user does, in a process of its own,
 and measures how long it takes until it serves, the first request then, and those that follow: at
@@ -83,7 +83,7 @@ def measure(url: str) -> tuple[float, float, float]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print what was measured; exit with 1 if a first screen took longer than the target."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.web_page", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page.web_page", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000, help="run records (1000000)")
     parser.add_argument("--jobs", type=int, default=1000, help="jobs (1000)")
     parser.add_argument("--folder", default=None, help="where the database is (temporary)")
