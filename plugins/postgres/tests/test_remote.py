@@ -44,7 +44,7 @@ class TestOnPostgres(RemoteContract):
     def test_a_first_size_without_reply_puts_nothing_in_doubt(
         self, impatient: oc.Channel, proxy: Proxy
     ) -> None:
-        """It asks whether the server keeps the count, and may have it do so, which is no change."""
+        """It asks whether the server keeps the count, and may have it do so: no entry changes."""
         proxy.black_hole()
         with pytest.raises(NOT_DONE, match="size"):
             impatient.size()
