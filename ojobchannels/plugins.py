@@ -1,8 +1,9 @@
 """The plugin manager: the available channel types, their providers, and plugins that failed."""
 
+import inspect
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import EntryPoint, distributions
@@ -217,7 +218,8 @@ class _Direct(partial[object]):
     def of(cls, caller: pluggy.HookCaller, only: pluggy.HookImpl) -> "_Direct":
         """Return the hook of a caller with one implementation."""
         function, names = only.function, only.argnames
-        if caller.spec is not None and set(names) == set(caller.spec.argnames):
+        takes_all = caller.spec is not None and set(names) == set(caller.spec.argnames)
+        if takes_all and _takes_keywords(function, names):
             direct = cls(function)
         else:
             direct = cls(lambda **arguments: function(*[arguments[name] for name in names]))
@@ -226,6 +228,18 @@ class _Direct(partial[object]):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._caller, name)
+
+
+def _takes_keywords(function: Callable[..., object], names: Collection[str]) -> bool:
+    """Return whether a method can be called by the names of its arguments.
+
+    A decorator may show the signature of what it wraps, and pass on positional arguments only.
+    """
+    code = getattr(getattr(function, "__func__", None), "__code__", None)
+    if code is None:
+        return False
+    named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or set(names) <= set(named)
 
 
 class Operations:

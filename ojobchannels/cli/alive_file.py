@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from ojobchannels.cli.errors import CommandError
@@ -31,8 +32,9 @@ class AliveFile(Control):
         self._path = path
         self._touch_at = 0.0
         try:
-            self._touch()
             self.remove()
+            with TemporaryFile(dir=Path(path).parent):  # it can be made there, but not yet
+                pass
         except OSError as error:
             reason = f"cannot write the alive file {path!r}: {error.strerror}"
             raise CommandError(f"{reason}; name a file in a folder that exists") from error

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from conftest import Storage
-
     from ojobchannels.testing.servers import MongoServer
 
     Background = Callable[..., Future[Any]]

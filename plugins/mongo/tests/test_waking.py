@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from conftest import Storage
-
     from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
 
     Background = Callable[..., Future[Any]]

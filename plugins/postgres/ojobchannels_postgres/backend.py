@@ -15,7 +15,7 @@ from ojobchannels_postgres.change_feed import ChangeFeed
 from ojobchannels_postgres.documents import Documents
 from ojobchannels_postgres.locks import Locks
 from ojobchannels_postgres.options import settings_of
-from ojobchannels_postgres.schema import EntryCounts, FieldIndexes, check
+from ojobchannels_postgres.schema import FieldIndexes, check
 from ojobchannels_postgres.server import SERVERS
 
 _HEALTH: Final = Operation("health")
@@ -62,15 +62,6 @@ class PostgresBackend(Documents, Locks):
     def __init__(self, connection: Connection) -> None:
         Documents.__init__(self, connection, FieldIndexes(connection))
         Locks.__init__(self, connection)
-        self._counts = EntryCounts(connection)
-
-    @hookimpl
-    def size(self) -> int:
-        return self._counts.size()
-
-    @hookimpl
-    def size_until(self, position: int) -> int:
-        return self._counts.size_until(position)
 
     @hookimpl
     def subscribe(self, notify: Callable[[], None]) -> Feed:

@@ -24,7 +24,7 @@ from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, performed
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, row_id
-from ojobchannels_postgres.schema import FieldIndexes
+from ojobchannels_postgres.schema import EntryCounts, FieldIndexes
 from ojobchannels_postgres.session import Parameter, Row
 
 _FIRST: Final = -(2**63)
@@ -43,6 +43,7 @@ class Documents:
         self._connection = connection
         self._run = connection.running
         self._indexes = indexes
+        self._counts = EntryCounts(connection)
 
     @hookimpl
     @performed
@@ -119,8 +120,12 @@ class Documents:
     @hookimpl
     @performed
     def size(self) -> Steps[int]:
-        ((size,),) = yield from self._run(remote.SIZE, statements.SIZE)
-        return int(size)
+        return self._counts.size()
+
+    @hookimpl
+    @performed
+    def size_until(self, position: int) -> Steps[int]:
+        return self._counts.size_until(position)
 
     @hookimpl
     @performed

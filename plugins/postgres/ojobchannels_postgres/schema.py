@@ -200,23 +200,25 @@ class EntryCounts:
         self._connection = connection
         self._are_kept: bool | None = None
 
-    def size(self) -> int:
+    def size(self) -> Steps[int]:
         """Return the number of entries."""
         return self._one(statements.SIZE_KEPT, statements.SIZE)
 
-    def size_until(self, position: int) -> int:
+    def size_until(self, position: int) -> Steps[int]:
         """Return the number of entries up to a position in the order of their changes."""
         return self._one(statements.SIZE_KEPT_UNTIL, statements.SIZE_UNTIL, position)
 
-    def _one(self, kept: str, counted: str, *parameters: int) -> int:
+    def _one(self, kept: str, counted: str, *parameters: int) -> Steps[int]:
         if self._are_kept is None:
             calling = self._connection.calling
-            self._are_kept = drive(calling(_INDEX, lambda client, _: _are_counted(client)))
-            if not self._are_kept:
-                create = calling(_INDEX, lambda client, _: _count(client), _SECONDS)
-                self._are_kept = drive(create)
+            are_kept = yield from calling(_INDEX, lambda client, _: _are_counted(client))
+            if not are_kept:
+                count = calling(_INDEX, lambda client, _: _count(client), _SECONDS)
+                are_kept = yield from count
+            self._are_kept = are_kept
         statement = kept if self._are_kept else counted
-        return int(self._connection.run(remote.SIZE, statement, *parameters)[0][0])
+        ((size,),) = yield from self._connection.running(remote.SIZE, statement, *parameters)
+        return int(size)
 
 
 def _are_counted(client: Client) -> Steps[bool]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from conftest import Storage
-
     from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
     from ojobchannels.testing.servers import PgBouncer, PostgresServer
 

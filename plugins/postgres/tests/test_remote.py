@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -23,6 +23,7 @@ class TestOnPostgres(RemoteContract):
 
     remembers_unlock = True
     waiter_thread = THREAD
+    round_trips: ClassVar = {"size": 2}  # the first one of a handle asks whether they are kept
 
     def fill(self, channel: oc.Channel, subject: Subject, count: int) -> None:
         """As `set` would, in less time."""

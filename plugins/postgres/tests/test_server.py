@@ -351,8 +351,10 @@ def test_writers_that_add_at_once_are_all_counted(server: PostgresServer) -> Non
         with ThreadPoolExecutor(4) as pool:
             added = [pool.submit(add, writer) for writer in range(3)]
             sizes = [pool.submit(first.size) for _ in range(3)]
-            for each in (*added, *sizes):
-                each.result()
+            for adding in added:
+                adding.result()
+            for counting in sizes:
+                counting.result()
         assert first.size() == len(first.get_keys()) == 60
 
 

@@ -87,17 +87,17 @@ class TestRedis(RemoteContract):
     def test_operations_on_many_entries_take_one_round_trip(
         self, counted: oc.Channel, proxy: Proxy
     ) -> None:
-        """As long as the entries fit in one page."""
-        for operation in (
-            lambda: counted.set_all({"a": 1, "b": 2, "c": 3}),
-            counted.get_all,
-            lambda: list(counted.items(limit=2)),
-            lambda: counted.unset_all(["a", "b"]),
-            counted.destroy,
+        """As long as the entries fit in one page; `destroy` first asks which indexes there are."""
+        for operation, requests in (
+            (lambda: counted.set_all({"a": 1, "b": 2, "c": 3}), 1),
+            (counted.get_all, 1),
+            (lambda: list(counted.items(limit=2)), 1),
+            (lambda: counted.unset_all(["a", "b"]), 1),
+            (counted.destroy, 2),
         ):
             before = proxy.counters.requests
             operation()
-            assert proxy.counters.requests - before == 1
+            assert proxy.counters.requests - before == requests
 
     def test_a_large_batch_has_a_longer_timeout(self, behind: Subject, proxy: Proxy) -> None:
         """The timeout counts once for each 10,000 entries."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAY = 86_400_000_000
 
 
-def marked(client: redis.Redis, name: str) -> set[bytes]:
+def marked(client: redis.Redis, name: str) -> set[bytes | str]:
     """Return the keys that have a mark."""
     return set(client.hkeys(Keys("ojob", name).marks))
 
