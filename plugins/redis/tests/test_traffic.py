@@ -1,4 +1,4 @@
-"""What is sent by waiters, a keep-alive, idle workers and large operations."""
+"""The requests that waiters, a keep-alive, idle workers and large operations send."""
 
 from __future__ import annotations
 
