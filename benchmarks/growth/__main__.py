@@ -73,7 +73,7 @@ def _questions(manager: oc.JobManager, records: int) -> Iterator[Question]:
     yield "first search for dead runs", _nothing, search
     yield "`report`", _nothing, manager.report
     yield "`report` after ten runs", lambda: put("rare", 0), manager.report
-    yield "`report` of a new process", _nothing, report
+    yield "`report` of a new manager", _nothing, report
 
 
 def _nothing() -> None:
