@@ -45,6 +45,15 @@ def check_lock(name: object, slots: int = 1) -> str:
     return checked
 
 
+def is_lock(name: object) -> bool:
+    """Return whether a name is valid for a lock."""
+    try:
+        check_lock(name)
+    except InvalidName:
+        return False
+    return True
+
+
 def check_count(option: str, number: object) -> int:
     """Return a number of slots, or of one slot, from 1 to 1000.
 

@@ -2,14 +2,15 @@
 
 import os
 import traceback
+import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.slots import MOST_SLOTS
+from ojobchannels.channels.slots import MOST_SLOTS, is_lock
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
@@ -44,6 +45,7 @@ FIELDS: Final = (
 PROCESS: Final = "process"
 """The field of the holder info of a run's lock with the identity of its process."""
 _FAR = 10_000
+_END_OF_DATES: Final = 253_370_764_800_000  # the year 9999; time zones and durations need some room
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  all times here are UTC, and written without offset
 
 
@@ -72,20 +74,25 @@ def malformed(document: object, key: object = None) -> str | None:
     """
     if not isinstance(document, dict):
         return "it is not a map"
-    if not isinstance(document.get("name"), str):
+    if not is_lock(document.get("name")):
         return "it has no valid `name`"
-    if not _is_integer(document.get("startTime")):
+    if not _is_time(document.get("startTime")):
         return "it has no valid `startTime`"
     if document.get("status") not in STATUSES:
         return "it has no valid `status`"
     is_open = document["status"] == "running" and "endTime" not in document
-    if not is_open and not _is_integer(document.get("endTime")):
+    if not is_open and not _is_time(document.get("endTime")):
         return "it has no valid `endTime`"
     if not _is_integer(document.get("duration", 0)):
         return "its `duration` is not valid"
     if key is not None and key != key_of(document):
         return "its `name` and `startTime` are not those of its key"
     return None
+
+
+def _is_time(value: object) -> bool:
+    """Return whether a value is a time in milliseconds since 1970, which has a date."""
+    return _is_integer(value) and 0 <= cast("int", value) < _END_OF_DATES
 
 
 def _is_integer(value: object) -> bool:
@@ -182,7 +189,7 @@ def amend(
     Returns:
         The record as it is now; None, with nothing written, if it is missing or does not match.
     """
-    mine = {"runId": seen["runId"]}
+    mine = {field: seen[field] for field in ("runId",) if field in seen}
     wanted = {**mine, **(match or {})}
     expected, amended = seen, {**seen, **changes}
     while (before := jobs.get_set(wanted, key_of(seen), amended, fence=fence)) is not None:
@@ -244,6 +251,8 @@ def abandon(
     """
     reason = _why_abandoned(record, is_held=is_live(record, lock))
     gone = ending(record["startTime"], "abandoned", _age(record), reason)
+    if "runId" not in record:  # as in one of another program
+        gone["runId"] = uuid.uuid4().hex
     return amend(jobs, record, gone, {"status": "running"}, fence)
 
 

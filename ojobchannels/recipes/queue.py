@@ -228,11 +228,13 @@ class Queue:
                 return message
         return None
 
-    def next_due(self) -> float | None:
-        """Return the seconds until the next message is due; None if there is none.
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the last `take` has found no message at all."""
+        return self._waiting.found_nothing
 
-        Messages in progress do not count.
-        """
+    def next_due(self) -> float | None:
+        """Return the seconds until the next waiting message is due; None if there is none."""
         now = self._now()
         for items in by_due(self.channel):
             times = [entry.due for entry in self._available(_ms(now), items)]

@@ -67,6 +67,9 @@ class WaitingMessages:
     Args:
         channel: The channel of the messages.
         correct: Stores a message whose producer's clock was far ahead, and returns it corrected.
+
+    Attributes:
+        found_nothing: Whether the last look has found an empty channel.
     """
 
     def __init__(self, channel: Channel, correct: Callable[[Entry, int], Entry]) -> None:
@@ -83,6 +86,7 @@ class WaitingMessages:
         self._extent: _Extent = "all"
         self._read_at = 0
         self._checked = _Reading(time.monotonic(), 0)
+        self.found_nothing = False
         self._clear()
 
     def next(self, jobs: Collection[str] | None, now: int) -> Entry | None:
@@ -108,6 +112,7 @@ class WaitingMessages:
     def expect(self) -> None:
         """Read the changes at the next look, since this process has made one."""
         self._read_until = 0.0
+        self.found_nothing = False
 
     def distrust(self) -> None:
         """Read all at the next look, since a message that `next` returned was not taken."""
@@ -171,6 +176,7 @@ class WaitingMessages:
         self._clear()
         newest = list(self._channel.items(limit=FEW, newest_first=True))
         self._after = self._reached = newest[0].position if newest else 0
+        self.found_nothing = not newest
         due = None
         if not newest:
             due = DueMessages([], is_all=True)
@@ -193,6 +199,7 @@ class WaitingMessages:
         """Read on from where the reading before the last one had ended."""
         self._read_until = time.monotonic() + _FRESH_SECONDS
         found = list(self._channel.items(after=self._after or None))
+        self.found_nothing &= not found
         for item in found:
             if item.position not in self._seen:
                 self._note(item, now)

@@ -20,8 +20,13 @@ VALID = {**KEY, "status": "completed", "endTime": 6, "duration": 1}
         (None, "it is not a map"),
         ({}, "it has no valid `name`"),
         (VALID | {"name": 1}, "it has no valid `name`"),
+        (VALID | {"name": ""}, "it has no valid `name`"),
+        (VALID | {"name": "a\0b", "status": "running"}, "it has no valid `name`"),
         (VALID | {"startTime": "now"}, "it has no valid `startTime`"),
         (VALID | {"startTime": True}, "it has no valid `startTime`"),
+        (VALID | {"startTime": 2**60}, "it has no valid `startTime`"),
+        (VALID | {"startTime": 2**60, "status": "running"}, "it has no valid `startTime`"),
+        (VALID | {"endTime": 2**60}, "it has no valid `endTime`"),
         (VALID | {"status": ["completed"]}, "it has no valid `status`"),
         (VALID | {"status": "done"}, "it has no valid `status`"),
         (VALID | {"endTime": None}, "it has no valid `endTime`"),
@@ -57,6 +62,18 @@ def test_a_record_without_a_duration_counts(caplog: pytest.LogCaptureFixture) ->
         (row,) = manager.report()
         assert (row["completed"], row["averageDuration"]) == (1, None)
         assert not caplog.text
+        manager.jobs.destroy()
+
+
+def test_the_record_of_a_dead_run_without_an_identifier_is_closed() -> None:
+    """It stops no query: a program of another origin may have written it, and died."""
+    with oc.JobManager() as manager:
+        with manager.run("good"):
+            pass
+        manager.jobs.set(KEY, {**KEY, "status": "running", "fence": 1})
+        assert manager.close_dead_runs() == 1
+        assert {row["name"]: row["abandoned"] for row in manager.report()} == {"good": 0, "odd": 1}
+        assert [run.status for run in manager.runs(name="odd")] == ["abandoned"]
         manager.jobs.destroy()
 
 

@@ -92,7 +92,8 @@ class Journal:
     @classmethod
     def create(cls, name: JournalName, file: Path, files: NewFiles) -> "Journal":
         """Create an empty journal that is on the disk."""
-        journal = cls(name, files.create(name.path))
+        # Other handles append to it, also if the JSON file is read-only and can only be replaced.
+        journal = cls(name, files.create(name.path, also=0o600))
         try:
             journal._write(name.head(file))
         except BaseException:

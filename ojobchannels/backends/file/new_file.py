@@ -28,13 +28,18 @@ class NewFiles:
         if self._owner is None:
             self._owner = user
 
-    def create(self, path: Path) -> int:
-        """Create a file, in place of any other at that path; return the descriptor."""
+    def create(self, path: Path, also: int = 0) -> int:
+        """Create a file, in place of any other at that path; return the descriptor.
+
+        Args:
+            path: The path.
+            also: Permissions that it needs besides those of the JSON file.
+        """
         path.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
-            os.fchmod(descriptor, self._take_after_the_file(descriptor))
+            os.fchmod(descriptor, self._take_after_the_file(descriptor) | also)
         except BaseException:
             os.close(descriptor)
             path.unlink(missing_ok=True)

@@ -80,6 +80,7 @@ class JsonFile(Storage):
         if writes:
             self._lock.acquire()
         self._memory.acquire()
+        self._changes = []  # a forked child may have some of another thread of its parent
         self._load()
         self._half_done = writes
 
@@ -87,7 +88,6 @@ class JsonFile(Storage):
         """Store the changes since `begin`."""
         if self._changes:
             self._store()
-        self._changes = []
         self._half_done = False
 
     def clean_up(self) -> None:
@@ -95,7 +95,6 @@ class JsonFile(Storage):
         if owned(self._memory):
             if self._half_done:
                 self._status_read = None
-                self._changes = []
                 self._half_done = False
             self._memory.release()
         self._lock.release()
@@ -302,7 +301,8 @@ class JsonFile(Storage):
         self._files.flush_folder()
         for path in paths(self._path):
             if journal is None or path != journal.name.path:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # the write is stored, and what stays there is not needed
+                    path.unlink(missing_ok=True)
 
     def _write_new(self, new: Path, content: bytes) -> int:
         with open(self._files.create(new), "wb") as file:  # noqa: PTH123  a descriptor has no path

@@ -87,7 +87,7 @@ class Board:
 def read_board(manager: JobManager) -> Board:
     """Read the runs and the schedules."""
     recent = manager.runs(limit=_RECENT)
-    known = {record["runId"] for record in recent}
+    known = {record.get("runId") for record in recent}
     recent += [record for record in manager.running() if record["runId"] not in known]
     schedules, gone = manager.schedules(), gone_daemons(manager.daemons())
     latest = {record["name"]: record for record in noted(latest_of_each(recent), gone)}

@@ -26,7 +26,7 @@ def last_run(runs: Runs, message: Mapping[str, Any]) -> Record | None:
     if not isinstance(run_id, str):
         return None
     record = runs.jobs.get({"name": message["job"], "startTime": start}) if start else None
-    if records.is_record(record) and cast("Record", record)["runId"] == run_id:
+    if records.is_record(record) and cast("Record", record).get("runId") == run_id:
         return cast("Record", record)
     return runs.record(run_id)
 

@@ -81,6 +81,16 @@ class LaunchStore:
     def _queue(self) -> Queue:
         return Queue(self._channels.launches, _ENDLESS, self._now)
 
+    @property
+    def channel(self) -> Channel:
+        """The channel of the launches that wait or run."""
+        return self._queue.channel
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the last `take` has found no launch that waits or runs."""
+        return self._queue.found_nothing
+
     def now(self) -> float:
         """Return the time by which launches are due, in seconds since 1970."""
         return self._now()

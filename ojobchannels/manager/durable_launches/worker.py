@@ -38,6 +38,7 @@ from ojobchannels.manager.durable_launches.launchable import (
     LaunchedRun,
     NotNow,
 )
+from ojobchannels.manager.durable_launches.rests import Rests
 from ojobchannels.manager.durable_launches.store import LaunchStore
 from ojobchannels.manager.local_launches.launcher import DidNotRun
 from ojobchannels.manager.local_launches.pool import start
@@ -89,6 +90,8 @@ class LaunchWorker:
         self._wakeup = Wakeup()
         self._stopped = False
         self._failing = False
+        self._rests = Rests(self._wakeup.set)
+        self._found_nothing = False
         self._announced: tuple[tuple[str, ...], Lease | None] = (), None
         self._thread = threading.Thread(
             target=self._work, name="ojobchannels-launch-worker", daemon=True
@@ -129,10 +132,12 @@ class LaunchWorker:
             ChannelError: The channel cannot be reached.
         """
         self._announce(self._jobs.names())
+        self._found_nothing = False
         while not self._stopped and self._active.total() < self._capacity():
             names = self._startable()
             message = self._store.take(names) if names else None
             if message is None:
+                self._found_nothing = bool(names) and self._store.found_nothing
                 return
             self._begin(message)
 
@@ -151,7 +156,9 @@ class LaunchWorker:
 
     def _work(self) -> None:
         while not self._stopped:
+            self._found_nothing = False
             try:
+                self._rests.before_look(self._store.channel)
                 self.take_due()
                 self._failing = False
             except Exception as error:  # noqa: BLE001  the next second must not depend on it
@@ -161,8 +168,10 @@ class LaunchWorker:
                     _log.warning(text, error, exc_info=not known)
                 self._failing = True
             if not self._stopped:
-                self._wakeup.wait(POLL_SECONDS)
+                rest = self._rests.after_look(POLL_SECONDS, found_nothing=self._found_nothing)
+                self._wakeup.wait(rest)
         with suppress(ChannelError):
+            self._rests.close()
             self._announce(())
 
     def _announce(self, names: tuple[str, ...]) -> None:

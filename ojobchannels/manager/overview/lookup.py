@@ -45,9 +45,9 @@ def find(runs: Runs, output: Channel, run_id: str) -> Record | None:
     if len(run_id) < _SHORTEST:
         return None
     stored = output.get(key_of(run_id))  # most runs have an output, which has the key of the record
-    if isinstance(stored, dict) and isinstance(stored.get("startTime"), int):
+    if isinstance(stored, dict) and stored.keys() >= {"name", "startTime"}:
         record = runs.jobs.get(records.key_of(stored))
-        if records.is_record(record) and record["runId"] == run_id:
+        if records.is_record(record) and record.get("runId") == run_id:
             return cast("Record", record)
     if len(run_id) >= _WHOLE:
         runs._index_run_ids()

@@ -56,7 +56,7 @@ class Sums:
         """Add the next entry."""
         self.position = item.position
         self.entries += 1
-        is_record = records.is_record(item[1])
+        is_record = records.malformed(item[1], item[0]) is None
         if item[1]["status"] == "running" if is_record else len(self.expected) < _MOST_NOTED:
             self.expected[str(check_key(item[0]))] = item[0]
         else:

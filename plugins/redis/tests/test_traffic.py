@@ -1,7 +1,8 @@
-"""Which requests a waiter, a keep-alive and large operations send, as the server reports it."""
+"""The requests that waiters, a keep-alive, idle workers and large operations send."""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,20 @@ import pytest
 import redis
 
 import ojobchannels as oc
+from ojobchannels.manager.durable_launches.rests import Rests
 from ojobchannels_redis.testing import SharedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
 
     Background = Callable[..., Future[Any]]
 
+SHORTEST = 1.0
+LONG_ENOUGH = 60.0
 BLOCKING = {"keys", "flushall", "flushdb", "hgetall", "smembers", "sort", "debug", "save"}
 
 
@@ -147,3 +152,50 @@ def test_a_waiter_sends_few_requests_while_nothing_happens(
         sent = monitor.requests(wait)
     assert sent.count("subscribe") == 1
     assert sent.count("evalsha") <= 9
+
+
+def test_a_worker_rests_until_a_launch_is_stored(storage: Subject) -> None:
+    """Once it listens, for longer than a second; what is stored ends the rest at once."""
+    woken = threading.Event()
+    with storage.open() as channel, storage.open() as other:
+        rests = Rests(woken.set)
+
+        def look() -> float:
+            rests.before_look(channel)
+            return rests.after_look(SHORTEST, found_nothing=channel.size() == 0)
+
+        until(lambda: look() > SHORTEST)
+        woken.clear()
+        other.set("launch", 1)
+        assert woken.wait(LONG_ENOUGH)
+        assert look() == SHORTEST
+        channel.unset("launch")
+        assert look() == SHORTEST
+        until(lambda: look() > SHORTEST)
+        rests.close()
+
+
+def test_a_change_during_the_look_is_not_missed(storage: Subject) -> None:
+    """The next look follows after a second, though this one has found nothing."""
+    woken = threading.Event()
+    with storage.open() as channel:
+        rests = Rests(woken.set)
+
+        def look(change: Callable[[], object] = lambda: None) -> float:
+            rests.before_look(channel)
+            change()
+            return rests.after_look(SHORTEST, found_nothing=True)
+
+        until(lambda: look() > SHORTEST)
+        woken.clear()
+        rest = look(lambda: channel.set("launch", 1))
+        assert rest == SHORTEST or woken.wait(LONG_ENOUGH)
+        rests.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + LONG_ENOUGH
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

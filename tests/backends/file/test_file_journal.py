@@ -231,6 +231,49 @@ def test_a_kill_at_any_step_applies_each_change_once(
     assert worker.end() == 0
 
 
+FORK_IN_A_WRITE = """
+import os, threading, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+shared = oc.open_channel(channel_name, type="file", file=channel_config["args"]["file"], timeout=60)
+fsync, children = os.fsync, []
+
+def write_in_child():
+    child = os.fork()
+    if child == 0:
+        try:
+            shared.set("child", 1)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    children.append(child)
+
+def fork_first(descriptor):
+    os.fsync = fsync
+    thread = threading.Thread(target=write_in_child)
+    thread.start()
+    thread.join()
+    fsync(descriptor)
+
+os.fsync = fork_first
+shared.set("parent", 1)
+(child,) = children
+send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_child_forked_during_a_write_does_not_repeat_it(
+    file_storage: Storage, start_worker: StartWorker
+) -> None:
+    """The write of the parent's other thread is in the journal once, beside that of the child."""
+    channel = begun(file_storage)
+    worker = start_worker(FORK_IN_A_WRITE, file_storage)
+    assert list(worker.remaining()) == [0]
+    assert worker.end() == 0
+    assert len(journal(file_storage).read_text("utf-8").splitlines()) == 3
+    assert [channel.get(key) for key in ("parent", "child", "b")] == [1, 1, 0]
+
+
 def test_part_of_a_journal_that_a_reader_follows(file_storage: Storage) -> None:
     """A line that is still being written is seen once it is complete, and then once only."""
     writer, reader = begun(file_storage), file_storage.open()

@@ -241,6 +241,34 @@ def test_a_link_in_the_place_of_a_journal_is_refused(file_storage: Storage, tmp_
         file_storage.open()
 
 
+def test_a_read_only_file_has_a_journal_that_all_handles_can_append_to(
+    file_storage: Storage,
+) -> None:
+    """Such a file is replaced at a write, and keeps its mode; nothing replaces the journal."""
+    channel = begun(file_storage)
+    channel.close()
+    file_storage.path.chmod(0o400)
+    channel = file_storage.open()
+    for number in range(3):
+        channel.set("a", number)
+    modes = [path.stat().st_mode & 0o777 for path in (file_storage.path, journal(file_storage))]
+    assert modes == [0o400, 0o600]
+
+
+def test_a_folder_in_the_place_of_a_journal_fails_no_write_that_is_stored(
+    file_storage: Storage,
+) -> None:
+    """An old journal that cannot be deleted is not needed."""
+    Path(f"{file_storage.path}.journal-2").mkdir()
+    channel = file_storage.open()
+    assert channel.add("a", 1)
+    assert channel.pop() == 1
+    channel = begun(file_storage)
+    channel.set("a", 2)
+    channel.close()
+    assert file_storage.open().get("a") == 2
+
+
 KEYS = st.sampled_from(["a", "b", {"c": 1}])
 VALUES = st.sampled_from([1, "text", "z" * 3000])
 STEPS = st.one_of(

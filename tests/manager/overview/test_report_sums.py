@@ -53,6 +53,12 @@ def put(manager: oc.JobManager, number: int, status: str, name: str = "x") -> No
     manager.jobs.set({"name": name, "startTime": start}, record)
 
 
+def misplace(manager: oc.JobManager, number: int, status: str) -> None:
+    """Write a record under a key that is not its own."""
+    record = {"name": "x", "startTime": 1, "status": status, "endTime": FAR}
+    manager.jobs.set({"misplaced": number}, record)
+
+
 def drop(manager: oc.JobManager, number: int, name: str = "x") -> None:
     """Remove the record of a run as other programs do."""
     start = number if number < 10 else FAR + number
@@ -82,6 +88,7 @@ _change = st.one_of(
     st.tuples(st.just(drop), _number, _name),
     st.tuples(st.just(lambda manager: manager.prune(older_than=1))),
     st.tuples(st.just(lambda manager, n: manager.jobs.set(n, {"no": "record"})), _number),
+    st.tuples(st.just(misplace), _number, _status),
     st.tuples(st.just(lambda manager: manager.jobs.destroy())),
     st.tuples(st.just(lambda manager: manager.report())),
     st.tuples(st.just(lambda manager: manager.report())),
@@ -177,6 +184,16 @@ def test_sums_of_another_channel_are_not_used(tmp_path: Path) -> None:
         for _ in range(2):
             for manager in (first, second):
                 assert manager.report() == by_hand(manager)
+
+
+@pytest.mark.usefixtures("_eager")
+def test_a_record_under_a_foreign_key_is_in_no_sums(manager: oc.JobManager) -> None:
+    """As it is in no other query."""
+    for number in range(1, 15):
+        misplace(manager, number, "completed")
+    fill(manager, range(1, 15))
+    for _ in range(2):
+        assert [row["runs"] for row in manager.report()] == [14]
 
 
 @pytest.mark.usefixtures("_eager")

@@ -54,7 +54,7 @@ def rerun(
         ctx.exit(_run_here(here, locations, run, values, reason, as_json=as_json))
     with locations.manager() as manager:
         record = find_run(manager, run)
-        taken = manager.rerun(record["runId"], values, reason=reason, wait=wait)
+        taken = manager.rerun(record.get("runId", ""), values, reason=reason, wait=wait)
     report_taken(taken, as_json=as_json)
 
 

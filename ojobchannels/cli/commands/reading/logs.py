@@ -36,7 +36,7 @@ def logs(locations: Locations, run: str, follow: bool, last: int | None, as_json
     """
     with locations.manager() as manager:
         record = find_run(manager, run)
-        output = manager.output(record["runId"])
+        output = manager.output(record.get("runId", ""))
         seen = 0
         if output is not None:
             seen = print_lines(latest(output, last), 0 if last is None else None, as_json)

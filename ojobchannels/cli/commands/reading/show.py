@@ -38,7 +38,7 @@ def show(locations: Locations, run: str, as_json: bool) -> None:
     """
     with locations.manager() as manager:
         record = find_run(manager, run)
-        output = manager.output(record["runId"])
+        output = manager.output(record.get("runId", ""))
     if as_json:
         lines = None if output is None else [as_document(*line) for line in output.numbered()]
         print_json({**record, "output": lines})
@@ -55,7 +55,7 @@ def show(locations: Locations, run: str, as_json: bool) -> None:
 
 def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "job", record["name"]
-    yield "run", record["runId"]
+    yield "run", str(record.get("runId", "-"))
     yield "status", record["status"]
     for name, field in (("started", "startTime"), ("ended", "endTime"), ("fire time", "fireTime")):
         if isinstance(record.get(field), int):

@@ -15,6 +15,8 @@ from ojobchannels_redis.topology import Keys
 
 _LONGEST: Final = 1_000
 _LAST_POSITION: Final = 10**16 - 1
+_LAST_MEMBER: Final = b"\xff"
+"""It comes after every text in UTF-8."""
 
 Row = tuple[str, str, int]
 """Key, value and position of an entry."""
@@ -61,12 +63,12 @@ class FieldIndexes:
         command = ("ZRANGEBYLEX", *part)
         if newest_first:
             command = ("ZREVRANGEBYLEX", last, first, 0, size)
-        return self._find(self._keys.index("text", field), command, _texts(field))
+        return self._find(self._keys.index("text", field), command, _texts(field), 0)
 
     def with_number(self, field: str, bound: int, skipped: int, size: int) -> Steps[Page]:
         """Return entries that have a number in a field up to about `bound`, the least first."""
         command = ("ZRANGEBYSCORE", "-inf", bound, skipped, size)
-        return self._find(self._keys.index("number", field), command, _numbers(field))
+        return self._find(self._keys.index("number", field), command, _numbers(field), "+inf")
 
     def names(self) -> Steps[list[bytes]]:
         """Return the keys of the indexes that exist, and of what is known of them."""
@@ -75,7 +77,11 @@ class FieldIndexes:
         return [*names, marks.encode()] if names else []
 
     def _find(
-        self, index: str, command: tuple[Any, ...], member: Callable[[Document, int], Member | None]
+        self,
+        index: str,
+        command: tuple[Any, ...],
+        member: Callable[[Document, int], Member | None],
+        highest: int | str,
     ) -> Steps[Page]:
         while True:
             kind, known, *parts = yield from self._run(scripts.FIND, index, *command)
@@ -85,7 +91,9 @@ class FieldIndexes:
             changes = zip(*[iter(parts)] * 2, strict=True)
             members = (member(decode(text.decode()), int(at)) for text, at in changes)
             added = [part for each in members if each is not None for part in each]
-            yield from self._run(scripts.ADD, index, known, parts[-1], *added)
+            yield from self._run(
+                scripts.ADD, index, known, parts[-1], highest, _LAST_MEMBER, *added
+            )
 
     def _run(self, script: Script, index: str, *arguments: Any) -> Steps[Any]:
         values, order, written, _, count = self._keys.documents

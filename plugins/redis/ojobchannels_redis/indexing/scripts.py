@@ -6,7 +6,9 @@ that they are ordered by their bytes; one of numbers has `position`, by the numb
 one. So no program that writes entries needs to know of indexes. A member that does not count any
 more is removed when it is met, and the whole index when it has too many of them.
 
-A hash has, by the key of each index, the position up to which the changes are in it.
+A hash has, by the key of each index, the position up to which the changes are in it. So that an
+index that is gone (evicted, or deleted by hand) differs from one without members, each has one
+more member, which comes after all that are looked for.
 """
 
 from typing import Final
@@ -26,7 +28,8 @@ local mark = redis.call('HGET', MARKS, INDEX) or '0'
 FIND: Final = Script(
     _KEYS
     + """
-if tonumber(mark) > tonumber(redis.call('GET', COUNT) or '0')
+if mark ~= '0' and redis.call('EXISTS', INDEX) == 0
+  or tonumber(mark) > tonumber(redis.call('GET', COUNT) or '0')
   or redis.call('ZCARD', INDEX) > 2 * redis.call('HLEN', VALUES) + 1000 then
   redis.call('UNLINK', INDEX)
   redis.call('HDEL', MARKS, INDEX)
@@ -62,7 +65,7 @@ return page
 )
 
 # ARGV: the position up to which the changes were known, that up to which they are known now, and
-# score and member of each.
+# score and member of each; the first is a member that is never removed.
 ADD: Final = Script(
     _KEYS
     + """

@@ -85,9 +85,22 @@ def test_channels_without_an_index_have_none(
     list(indexed.items())
     assert client.exists(keys.indexes) == 0
     assert len(list(indexed.items({"state": "rare"}))) == 25
-    assert client.zcard(keys.index("text", "state")) == 2500
+    assert client.zcard(keys.index("text", "state")) == 2500 + 1
     plain.destroy()
     assert client.exists(keys.indexes, keys.index("text", "state")) == 0
+
+
+def test_an_index_that_is_gone_is_made_again(
+    pair: tuple[oc.Channel, oc.Channel], client: redis.Redis
+) -> None:
+    """It was evicted or deleted, and what was known of it was not: no entry is left out."""
+    indexed, plain = pair
+    keys = Keys("ojob", plain.name)
+    plain.set_all({n: {"state": "new", "at": n} for n in range(20)})
+    for _ in range(2):
+        assert len(list(indexed.items({"state": "new"}))) == 20
+        assert len(indexed.hook.below(field="at", bound=2**62, limit=100)) == 20
+        assert client.delete(keys.index("text", "state"), keys.index("number", "at")) == 2
 
 
 def test_an_index_does_not_outgrow_the_entries(
