@@ -22,7 +22,7 @@ from ojobchannels.backends.file.json_text import (
 from ojobchannels.backends.file.new_file import NewFiles, content_of
 from ojobchannels.backends.local.file_lock import FileLock, owned
 from ojobchannels.backends.local.paths import StoragePath
-from ojobchannels.errors import ChannelDamaged
+from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
 from ojobchannels.host.forks import forget_in_children
 
 SHORT: Final = 8 * 1024
@@ -190,6 +190,9 @@ class JsonFile(Storage):
                 break
             if status == self._status():  # otherwise the file and its journal were replaced
                 raise self._without_journal(text)
+        else:
+            reason = f"{self._path} was replaced {_ATTEMPTS} times while it was being read"
+            raise ChannelUnavailable(self._channel, reason, "try again when fewer programs write")
         numbers = (int(number) for table in self._tables.values() for number in table)
         self._highest_read = max(numbers, default=0)
         self._length = len(content)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ojobchannels as oc
+from ojobchannels.backends.file.journal import JournalName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +162,25 @@ def test_an_edit_that_contradicts_the_journal_is_reported(
     assert channel.get("a") == 1
     edit(file_storage, lambda entries: entries.pop("2"))
     assert file_storage.open().get("a") == channel.get("a") == 1
+
+
+def test_a_file_that_is_replaced_at_each_attempt_to_read_it_is_unavailable(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal was gone each time; without it, the entries would be older ones."""
+    begun(file_storage).set("a", 1)
+    whole = file_storage.path.read_bytes()
+    real = JournalName.of
+
+    def replacing(file: Path, text: str) -> JournalName | None:
+        file.write_bytes(whole)
+        os.utime(file, ns=(next(times), next(times)))
+        return real(file.with_name("gone.json"), text)
+
+    times = iter(range(1_000))
+    monkeypatch.setattr(JournalName, "of", replacing)
+    with pytest.raises(oc.ChannelUnavailable, match="replaced 100 times while it was being read"):
+        file_storage.open().get("a")
 
 
 @pytest.mark.parametrize("journal_of", ["nothing", "another time", "garbage"])
