@@ -180,8 +180,9 @@ class KeepAlive:
 
     def _plan(self, watch: _Watch) -> int:
         """Have a watched lease looked at when it is due, and return that time."""
-        only_expires = watch.requested or not watch.renews
-        at = _lose_at(watch.lease) if only_expires else watch.renew_at
+        at = _lose_at(watch.lease)
+        if watch.renews and not watch.requested:
+            at = min(at, watch.renew_at)
         if self._watches.get(watch.lease) is watch:
             self._due_times.set(watch.lease, watch.lease.channel.clock, at)
         return at

@@ -360,6 +360,20 @@ def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: M
     assert losses.empty()
 
 
+def test_a_lease_is_lost_in_time_though_its_next_renewal_is_due_later(
+    storage: Storage, renewals: Renewals, clock: ManualClock
+) -> None:
+    """A renewal failed shortly before the end, and would be tried again after it."""
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
+    renewals.failures = [oc.ChannelUnavailable("orders", "it is down", "start it")]
+    channel = storage.open(clock=clock, extensions=[renewals])
+    lease = channel.lock("nightly", ttl=600, keep_alive=True, on_lost=losses.put)
+    clock.advance(593.5)
+    assert renewals.begun.acquire(timeout=20)
+    clock.advance(0.49)
+    assert losses.get(timeout=20) is lease
+
+
 def test_a_locked_record_does_not_cost_the_other_leases(
     file_storage: Storage, renewals: Renewals, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,10 +36,12 @@ manager.close()
 
 ENDING = """
 import os, signal
+stopped = []  # a second signal ends the process at once
 with oc.JobManager(params["config"], params["config"]) as manager:
     @manager.job("tick", interval=0.1)
     def tick():
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not stopped:
+            stopped.append(os.kill(os.getpid(), signal.SIGTERM))
         return "ended in order"
 
     manager.serve()
