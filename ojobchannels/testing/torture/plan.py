@@ -34,7 +34,7 @@ class Plan:
         slots: Number of slots of each lock: how many may hold it at once.
         asynchronous: Whether every second process uses the asynchronous face of the channel.
         seconds: Time limit, even with fewer sections.
-        faults: Which of `FAULTS` to inject.
+        faults: Which of `FAULTS` to inject: each once in this order, then at random.
         ttl: Duration of a lease in seconds; by default 60 if only the death of the holder can end
             it, else 0.5.
         pause: Average seconds between faults.

@@ -115,7 +115,9 @@ class _Torture:
         weights = [_WEIGHTS.get(fault, _DEFAULT_WEIGHT) for fault in self._plan.faults]
         if self._last == "delay":
             self._target.heal()
-        self._last = fault = self._rng.choices(self._plan.faults, weights)[0]
+        not_yet = [fault for fault in self._plan.faults if not self._done[fault]]
+        fault = not_yet[0] if not_yet else self._rng.choices(self._plan.faults, weights)[0]
+        self._last = fault
         self._done[fault] += 1
         self._last_fault_at = self._sections
         if fault == "kill":
