@@ -30,6 +30,7 @@ SHORT: Final = 8 * 1024
 
 _COUNTERS = struct.Struct("<QQ")
 _ATTEMPTS: Final = 100
+_LARGE_BATCH: Final = 100
 _FOLD_SECONDS: Final = 1
 
 
@@ -255,11 +256,14 @@ class JsonFile(Storage):
             is_first, self._has_written = not self._has_written, True
             self._replace(None if is_first else JournalName.after(None, self._path))
             return
-        line = line_of(self._changes).encode()
-        if journal.end + len(line) > max(self._length, SHORT) / 2:
-            self._replace(JournalName.after(journal.name, self._path))
-        else:
-            self._append(journal, line)
+        # The line of a large batch with half of the entries would be too long, and is slow to make.
+        is_most = 2 * len(self._changes) >= sum(map(len, self._tables.values()))
+        if not (is_most and len(self._changes) >= _LARGE_BATCH):
+            line = line_of(self._changes).encode()
+            if journal.end + len(line) <= max(self._length, SHORT) / 2:
+                self._append(journal, line)
+                return
+        self._replace(JournalName.after(journal.name, self._path))
 
     def _append(self, journal: Journal, line: bytes) -> None:
         try:
@@ -281,12 +285,14 @@ class JsonFile(Storage):
 
     def _replace(self, name: JournalName | None) -> None:
         """Rewrite the file; if it is long, changes will follow in the journal of that name."""
-        content = text_of(self._tables)
-        if name is not None and len(content) >= SHORT and may_have_journal(self._tables):
-            journal = Journal.create(name, self._path, self._files)
+        journal = None
+        content = ""
+        if name is not None and may_have_journal(self._tables):
             content = text_of(self._tables, str(name))
+        if name is not None and len(content) >= SHORT:
+            journal = Journal.create(name, self._path, self._files)
         else:
-            journal = None
+            content = text_of(self._tables)
         new = self._path.with_name(f".{self._path.name}.new")
         try:
             self._length = self._write_new(new, content.encode())
