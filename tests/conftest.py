@@ -20,7 +20,6 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
-    pytest_collection,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -34,18 +33,8 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection",
     "start_worker",
 ]
-
-
-# They wait or take long: begun last, they would occupy one process after the others are done.
-BEGIN_FIRST = ("test_broken_backends.py", "test_docs_blocks.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first."""
-    items.sort(key=lambda item: item.path.name not in BEGIN_FIRST)
 
 
 @pytest.fixture(autouse=True)

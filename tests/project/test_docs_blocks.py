@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+# On one interpreter: most of the time goes into starting programs. With a limit, they begin early.
+pytestmark = [pytest.mark.kit, pytest.mark.timeout(120)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "console")

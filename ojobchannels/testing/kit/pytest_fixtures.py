@@ -1,12 +1,11 @@
-"""Fixtures and a hook for further tests of a backend, beside the kit; import them in a conftest."""
+"""Fixtures for further tests of a backend, beside the kit; import them in a conftest."""
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,7 +27,6 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection",
     "shared_storage",
     "start_worker",
 ]
@@ -38,17 +36,6 @@ StartWorker = Callable[..., Child]
 _Storage = TypeVar("_Storage", bound=Subject)
 
 _PATIENCE: Final = 20.0
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, which takes half of that time and finds nothing."""
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def closing(storage: _Storage) -> Iterator[_Storage]:
