@@ -7,7 +7,7 @@ A user who may not create tables needs an administrator who runs what this print
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Final
@@ -213,8 +213,7 @@ class EntryCounts:
             calling = self._connection.calling
             are_kept = yield from calling(remote.SIZE, lambda client, _: _are_counted(client))
             if not are_kept:
-                count = calling(remote.SIZE, lambda client, _: _count(client), _SECONDS)
-                are_kept = yield from count
+                are_kept = yield from calling(remote.SIZE, _count, _SECONDS)
             self._are_kept = are_kept
         statement = kept if self._are_kept else counted
         ((size,),) = yield from self._connection.running(remote.SIZE, statement, *parameters)
@@ -226,13 +225,22 @@ def _are_counted(client: Client) -> Steps[bool]:
     return rows == [(1,)]
 
 
-def _count(client: Client) -> Steps[bool]:
-    """Have the entries counted, and return whether that is done."""
+def _count(client: Client, _: bool) -> Steps[bool]:
+    return _create_once(client, _are_counted, statements.COUNTS)
+
+
+def _create_once(
+    client: Client, exists: Callable[[Client], Steps[bool]], creating: Iterable[str]
+) -> Steps[bool]:
+    """Create what is in no version of the tables; return whether it exists, unless it takes long.
+
+    Of two processes that do it at once, one waits for the other.
+    """
     try:
         yield from client.run(statements.BEGIN)
         yield from client.run(statements.MIGRATE_ALONE)
-        if not (yield from _are_counted(client)):
-            for statement in statements.COUNTS:
+        if not (yield from exists(client)):
+            for statement in creating:
                 yield from client.run(statement)
         yield from client.run("COMMIT")
     except psycopg.Error as error:
@@ -295,25 +303,14 @@ class FieldIndexes:
         return rows == [(len(indexes),)]
 
     def _create(self, client: Client, indexes: Mapping[str, str]) -> Steps[bool]:
-        try:
-            yield from client.run(statements.BEGIN)
-            yield from client.run(statements.MIGRATE_ALONE)
-            if not (yield from self._exist(client, indexes)):
-                for function in _FUNCTIONS:
-                    yield from client.run(function)
-                for name, expression in indexes.items():
-                    yield from client.run(
-                        f"CREATE INDEX IF NOT EXISTS {name} ON OURS.ojob_documents"
-                        f" ({expression}, position) WHERE {self._own}"
-                    )
-            yield from client.run("COMMIT")
-        except psycopg.Error as error:
-            if state_of(error) not in {NOT_ALLOWED, *TOO_SLOW}:
-                raise
-        else:
-            return True
-        yield from client.run("ROLLBACK")
-        return False
+        creating = (
+            f"CREATE INDEX IF NOT EXISTS {name} ON OURS.ojob_documents"
+            f" ({expression}, position) WHERE {self._own}"
+            for name, expression in indexes.items()
+        )
+        return _create_once(
+            client, lambda client: self._exist(client, indexes), [*_FUNCTIONS, *creating]
+        )
 
     @property
     def _own(self) -> str:
