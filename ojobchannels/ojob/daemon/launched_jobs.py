@@ -69,13 +69,14 @@ class FileAttempt:
         """Take note of the end of the call.
 
         Raises:
-            NotNow: Nothing has begun, for a reason that passes.
+            LockBusy: The job is running elsewhere.
+            RateLimited: Its run may start at a later time.
+            NotNow: Nothing has begun, since the daemon is stopping.
             DidNotRun: The job was skipped.
             BaseException: The job has failed.
         """
         if self.busy is not None:
-            where = "the job is running elsewhere: " if isinstance(self.busy, LockBusy) else ""
-            raise NotNow(f"{where}{self.busy.summary()}")
+            raise self.busy
         if outcome.status == "skipped":
             if not self._has_begun and self.call.session.stopping.is_set():
                 raise NotNow(INTERRUPTED)
