@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,13 @@ def test_a_launch_that_is_cancelled_before_it_began_has_ended(options: dict[str,
     asyncio.run(test())
 
 
-def test_a_cancelled_close_cancels_the_launches_and_closes(options: dict[str, Any]) -> None:
-    """The runs are recorded as failed, and their locks are released."""
-    manager = oc.AsyncJobManager(**options)
+async def cancel_with_a_launch(
+    manager: oc.AsyncJobManager, options: dict[str, Any], body: Callable[[], Awaitable[object]]
+) -> None:
+    """Cancel a task that is in the context of a manager, or leaves it, while a launched job runs.
+
+    The run is recorded as failed, and its lock is released.
+    """
     entered = asyncio.Event()
 
     @manager.job("endless")
@@ -53,46 +57,39 @@ def test_a_cancelled_close_cancels_the_launches_and_closes(options: dict[str, An
     async def application() -> None:
         async with manager:
             manager.launch("endless")
+            await body()
+
+    task = asyncio.create_task(application())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with oc.AsyncJobManager(**options) as other:
+        assert [run.status for run in await other.runs()] == ["failed"]
+        assert other.sync.locks.locks() == []
+
+
+def test_a_cancelled_close_cancels_the_launches_and_closes(options: dict[str, Any]) -> None:
+    """The runs are recorded as failed, and their locks are released."""
+
+    async def end_at_once() -> None:
+        pass
 
     async def test() -> None:
-        task = asyncio.create_task(application())
-        await entered.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        manager = oc.AsyncJobManager(**options)
+        await cancel_with_a_launch(manager, options, end_at_once)
         with pytest.raises(oc.JobError):
             manager.run("endless")
-        async with oc.AsyncJobManager(**options) as other:
-            assert [run.status for run in await other.runs()] == ["failed"]
-            assert other.sync.locks.locks() == []
 
     asyncio.run(test())
 
 
 def test_a_cancelled_body_cancels_the_launches(options: dict[str, Any]) -> None:
     """As at Ctrl-C in `asyncio.run`, which would otherwise wait for them."""
-    manager = oc.AsyncJobManager(**options)
-    entered = asyncio.Event()
-
-    @manager.job("endless")
-    async def endless() -> None:
-        entered.set()
-        await asyncio.Event().wait()
-
-    async def application() -> None:
-        async with manager:
-            manager.launch("endless")
-            await asyncio.Event().wait()
 
     async def test() -> None:
-        task = asyncio.create_task(application())
-        await entered.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        async with oc.AsyncJobManager(**options) as other:
-            assert [run.status for run in await other.runs()] == ["failed"]
-            assert other.sync.locks.locks() == []
+        manager = oc.AsyncJobManager(**options)
+        await cancel_with_a_launch(manager, options, lambda: asyncio.Event().wait())
 
     asyncio.run(test())
 

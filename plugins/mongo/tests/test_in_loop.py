@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,7 +23,11 @@ from ojobchannels.testing import (
 )
 from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
-from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
+from ojobchannels.testing.contracts.remote.in_loop import (
+    LoopSubject,
+    match_by_index,
+    use_in_forked_child,
+)
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels.testing.proxy import Proxy
@@ -151,37 +155,14 @@ def test_channels_of_one_loop_share_a_client(storage: Storage) -> None:
 def test_a_forked_child_has_a_client_of_its_own(replicated_storage: Storage) -> None:
     """The parent continues to use its own, and keeps its lease."""
     args = replicated_storage.config["args"]
-
-    async def in_child() -> None:
-        async with oc.open_async_channel(replicated_storage.name, type="mongo", **args) as channel:
-            await channel.set("child", await channel.get("parent"))
-            assert await channel.try_lock("nightly", ttl=60) is None
-
-    async def test(channel: NativeChannel) -> None:
-        async with channel.lock("nightly", ttl=600):
-            await channel.set("parent", 1)
-            child = os.fork()
-            if not child:
-                status = 1
-                try:
-                    asyncio.run(in_child())
-                    status = 0
-                finally:
-                    os._exit(status)
-            _, status = await asyncio.to_thread(os.waitpid, child, 0)
-            assert status == 0
-            assert await channel.get("child") == 1
-
-    in_loop(replicated_storage, replicated_storage.url, test)
+    again = partial(oc.open_async_channel, replicated_storage.name, type="mongo", **args)
+    in_loop(
+        replicated_storage,
+        replicated_storage.url,
+        lambda channel: use_in_forked_child(channel, again),
+    )
 
 
 def test_matches_use_the_index_of_the_channel(replicated_storage: Storage) -> None:
     """It was created on a thread, by whoever keeps records in the channel."""
-
-    async def test(channel: NativeChannel) -> None:
-        await channel.set_all({1: {"name": "one"}, 2: {"name": "two"}})
-        assert channel.sync.hook.index(fields=("name",))
-        found = [key async for key, _ in channel.items(match={"name": "two"})]
-        assert found == [2]
-
-    in_loop(replicated_storage, replicated_storage.url, test)
+    in_loop(replicated_storage, replicated_storage.url, match_by_index)

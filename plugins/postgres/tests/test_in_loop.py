@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +24,11 @@ from ojobchannels.testing import (
     WakeupContract,
 )
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
-from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
+from ojobchannels.testing.contracts.remote.in_loop import (
+    LoopSubject,
+    match_by_index,
+    use_in_forked_child,
+)
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels_postgres.testing import SharedPostgres
@@ -176,39 +180,10 @@ def test_a_large_batch_is_sent_while_the_loop_does_other_work(storage: Storage) 
 
 def test_a_forked_child_leaves_the_connections_to_its_parent(storage: Storage) -> None:
     """It opens its own, and what it closes at its end is not the parent's."""
-
-    async def in_child() -> None:
-        async with oc.open_async_channel(
-            storage.name, type="postgres", **storage.options
-        ) as channel:
-            await channel.set("child", await channel.get("parent"))
-            assert await channel.try_lock("nightly", ttl=60) is None
-
-    async def test(channel: NativeChannel) -> None:
-        async with channel.lock("nightly", ttl=600):
-            await channel.set("parent", 1)
-            child = os.fork()
-            if not child:
-                status = 1
-                try:
-                    asyncio.run(in_child())
-                    status = 0
-                finally:
-                    os._exit(status)
-            _, status = await asyncio.to_thread(os.waitpid, child, 0)
-            assert status == 0
-            assert await channel.get("child") == 1
-
-    in_loop(storage, test)
+    again = partial(oc.open_async_channel, storage.name, type="postgres", **storage.options)
+    in_loop(storage, lambda channel: use_in_forked_child(channel, again))
 
 
 def test_matches_use_the_index_of_the_channel(storage: Storage) -> None:
     """It was created on a thread, by whoever keeps records in the channel."""
-
-    async def test(channel: NativeChannel) -> None:
-        await channel.set_all({1: {"name": "one"}, 2: {"name": "two"}})
-        assert channel.sync.hook.index(fields=("name",))
-        found = [key async for key, _ in channel.items(match={"name": "two"})]
-        assert found == [2]
-
-    in_loop(storage, test)
+    in_loop(storage, match_by_index)

@@ -7,17 +7,54 @@ has them performed there. So they keep the same promises.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import CoroutineType
 from typing import Any
 
 import pluggy
 
+from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.native.channel import NativeChannel
 from ojobchannels.aio.native.hookspecs import AWAITED, async_manager
 from ojobchannels.channels.channel import Channel
 from ojobchannels.testing.kit.subject import Subject
+
+
+async def use_in_forked_child(
+    channel: AsyncChannel, again: Callable[[], AbstractAsyncContextManager[AsyncChannel]]
+) -> None:
+    """Fork while a lease is held; the child opens the channel again, and the parent continues."""
+
+    async def in_child() -> None:
+        async with again() as other:
+            await other.set("child", await other.get("parent"))
+            assert await other.try_lock("nightly", ttl=60) is None
+
+    async with channel.lock("nightly", ttl=600):
+        await channel.set("parent", 1)
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                asyncio.run(in_child())
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        assert status == 0
+        assert await channel.get("child") == 1
+
+
+async def match_by_index(channel: NativeChannel) -> None:
+    """Match a field of which the index was created on a thread, by whoever keeps records."""
+    await channel.set_all({1: {"name": "one"}, 2: {"name": "two"}})
+    assert channel.sync.hook.index(fields=("name",))
+    found = [key async for key, _ in channel.items(match={"name": "two"})]
+    assert found == [2]
 
 
 class LoopSubject(Subject):
