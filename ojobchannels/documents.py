@@ -179,14 +179,7 @@ def check_key(document: Document) -> Key:
     Raises:
         InvalidKey: The document is not a valid key; the message gives the path.
     """
-    if document is None or isinstance(document, list):
-        kind = "null" if document is None else "a list"
-        raise InvalidKey("$", f"{kind} is not a valid key")
-    try:
-        _check_document(document)
-    except _NotJson as error:
-        raise InvalidKey(f"${error.path}", error.reason) from None
-    key = _usual_key(document) or Key(_canonical(document))
+    key = _usual_key(document) or _checked_key(document)
     key.document = document
     return key
 
@@ -194,24 +187,38 @@ def check_key(document: Document) -> Key:
 def _usual_key(document: Document) -> Key | None:
     """Return the key of a text or a flat map in canonical order, in a third of the time of others.
 
-    Such a key need not be encoded a second time as it was written.
+    Such a key need not be encoded a second time as it was written. What is certainly JSON is as in
+    `_is_plain`.
     """
     if type(document) is str:
-        return _WrittenKey(_quote(document))
+        return _WrittenKey(_quote(document)) if document.isprintable() else None
     if type(document) is not dict:
         return None
     parts, before = [], ""
     for field, part in document.items():
-        if field < before:
+        if type(field) is not str or field < before or not field.isprintable():
             return None
         before = field
         if type(part) is str:
+            if not (part.isascii() or part.isprintable()):
+                return None
             parts.append(f"{_quote(field)}:{_quote(part)}")
-        elif type(part) is int:
+        elif type(part) is int and _MIN_INTEGER <= part <= _MAX_INTEGER:
             parts.append(f"{_quote(field)}:{part}")
         else:
             return None
     return _WrittenKey(f"{{{','.join(parts)}}}")
+
+
+def _checked_key(document: Document) -> Key:
+    if document is None or isinstance(document, list):
+        kind = "null" if document is None else "a list"
+        raise InvalidKey("$", f"{kind} is not a valid key")
+    try:
+        _check_document(document)
+    except _NotJson as error:
+        raise InvalidKey(f"${error.path}", error.reason) from None
+    return Key(_canonical(document))
 
 
 def check_value(document: Document) -> None:
@@ -299,11 +306,9 @@ def _is_plain(parts: Iterable[Document], depth: int) -> bool:
             if not _MIN_INTEGER <= part <= _MAX_INTEGER:
                 return False
         elif kind is dict:
-            for field in part:
-                # Printable texts hold neither NUL nor lone surrogates.
-                if type(field) is not str or not field.isprintable():
-                    return False
-            if depth == MAX_DEPTH or not _is_plain(part.values(), depth + 1):
+            if depth == MAX_DEPTH or not _has_plain_fields(part):
+                return False
+            if part and not _is_plain(part.values(), depth + 1):
                 return False
         elif kind is list:
             if depth == MAX_DEPTH or not _is_plain(part, depth + 1):
@@ -314,6 +319,14 @@ def _is_plain(parts: Iterable[Document], depth: int) -> bool:
         elif part is not None and kind is not bool:
             return False
     return True
+
+
+def _has_plain_fields(document: dict[Any, Any]) -> bool:
+    """Return whether all fields are printable texts, which hold neither NUL nor lone surrogates."""
+    try:
+        return "".join(document).isprintable()
+    except TypeError:  # of a field that is not a text
+        return False
 
 
 def _check(node: Document, depth: int) -> None:

@@ -8,6 +8,7 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
 NO_PROCESS: Final = 0
+_UNCHANGEABLE: Final = {str, int, float, bool, type(None)}
 RESERVED: Final = 20_000
 """For how many microseconds a released lock is reserved for the waiter that was woken."""
 
@@ -79,11 +80,10 @@ def granted(
 
 def copied(holder: dict[str, Any]) -> dict[str, Any]:
     """Return a deep copy of holder info; the usual flat one is copied quickly."""
-    for part in holder.values():
-        if isinstance(part, dict | list):
-            copy: dict[str, Any] = decode(encode(holder))
-            return copy
-    return dict(holder)
+    if {*map(type, holder.values())} <= _UNCHANGEABLE:
+        return dict(holder)
+    copy: dict[str, Any] = decode(encode(holder))
+    return copy
 
 
 def freed(record: LockRecord, waiter: int = NO_PROCESS) -> LockRecord:

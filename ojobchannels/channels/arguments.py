@@ -19,14 +19,14 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
         InvalidOption: The duration is of another type, shorter than `shortest` milliseconds, or
             longer than a hundred years.
     """
-    if type(duration) is int and 1 <= duration <= _LONGEST_TTL // 1000:
-        return duration * 1000  # as most durations are
+    if type(duration) is int and shortest <= (number := duration * 1000) <= _LONGEST_TTL:
+        return number  # as most durations are
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidOption(
             option, f"{duration!r} is not a duration", "pass seconds or a timedelta"
         )
-    if not shortest / 1000 <= seconds <= _LONGEST_TTL / 1000:
+    if not shortest <= seconds * 1000 <= _LONGEST_TTL:
         reason = f"{duration!r} is out of range"
         advice = f"pass at least {shortest / 1000:g} seconds, and at most a hundred years"
         raise InvalidOption(option, reason, advice)

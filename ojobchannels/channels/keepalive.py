@@ -11,7 +11,6 @@ import _thread as _thread_api
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -84,7 +83,7 @@ class KeepAlive:
             self._forget(lease)
             watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
             if renews:
-                self._renewed[lease.channel] += 1
+                self._renewed[lease.channel] = self._renewed.get(lease.channel, 0) + 1
             self._wake_within(self._plan(watch) - lease.channel.clock.now())
 
     def renews(self, lease: KeptLease) -> bool:
@@ -134,7 +133,7 @@ class KeepAlive:
         self._changed = threading.Condition(self._lock)
         self._watches: dict[KeptLease, _Watch] = {}
         self._due_times: DueTimes[KeptLease] = DueTimes()
-        self._renewed: Counter[DocumentStore] = Counter()
+        self._renewed: dict[DocumentStore, int] = {}
         self._alarms: dict[object, Callable[[], None]] = {}
         self._alarm_times: DueTimes[object] = DueTimes()
         self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}

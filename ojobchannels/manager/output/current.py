@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Final
 
@@ -31,8 +30,10 @@ def make_current(run: JobRun | None) -> Token[JobRun | None]:
 
 def restore_current(token: Token[JobRun | None]) -> None:
     """Undo a call of `make_current`; in another context there is nothing to undo."""
-    with suppress(ValueError):  # the end of a fixture may run in another context than its start
+    try:
         _CURRENT.reset(token)
+    except ValueError:
+        return  # the end of a fixture may run in another context than its start
 
 
 def _buffer() -> OutputBuffer | None:
