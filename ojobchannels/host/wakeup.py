@@ -39,6 +39,8 @@ class Wakeup:
 class Latch:
     """An event that is set once, and that any number of threads wait for."""
 
+    __slots__ = ("_calls", "_is_set", "_lock")
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_set = False

@@ -100,7 +100,9 @@ class Job(Generic[_Arguments, _Result]):
         check_on_timeout(self._on_timeout)
         if self._if_running != "wait":
             self._wait = 0
-        functools.update_wrapper(self, self._function)
+        # Most functions have no attributes, and a look at those of a job costs memory.
+        updated = ("__dict__",) if getattr(self._function, "__dict__", None) else ()
+        functools.update_wrapper(self, self._function, updated=updated)
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r}>"

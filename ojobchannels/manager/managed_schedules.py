@@ -1,6 +1,7 @@
 """The schedules of a manager's jobs, which it serves from `serve` or `start_schedules` on."""
 
 import atexit
+import heapq
 import logging
 import os
 import threading
@@ -21,6 +22,7 @@ from ojobchannels.manager.serving.service import ScheduleService
 from ojobchannels.manager.serving.timer import Clock
 
 _log = logging.getLogger("ojobchannels.schedules")
+_NAMED: Final = 10
 
 
 class ManagedSchedules(ManagedLaunches):
@@ -97,7 +99,9 @@ class ManagedSchedules(ManagedLaunches):
         with suppress(ChannelError, RuntimeError):  # a thread cannot start any more at the exit
             names -= {schedule.run for schedule in overview.known(self.state)}
             if names:
-                listed = ", ".join(map(repr, sorted(names)))
+                listed = ", ".join(map(repr, heapq.nsmallest(_NAMED, names)))
+                if len(names) > _NAMED:
+                    listed += f" and {len(names) - _NAMED} more"
                 text = "no process has served the schedules of %s: call serve or start_schedules"
                 _log.warning(text, listed)
 

@@ -1,7 +1,7 @@
 """The jobs that a manager knows by their names, and their failure notices."""
 
 import threading
-from collections.abc import Mapping
+from collections import ChainMap
 from typing import Any
 
 from ojobchannels.errors import UnknownJob
@@ -19,7 +19,7 @@ class JobRegistry:
     def __init__(self, on_failure: Notice | None) -> None:
         check_notice(on_failure)
         self._on_failure = on_failure
-        self._jobs: Mapping[str, Job[..., Any]] = {}
+        self._jobs: dict[str, Job[..., Any]] = {}
         self._lock = threading.Lock()
 
     def add(self, job: Job[..., Any]) -> None:
@@ -29,9 +29,8 @@ class JobRegistry:
             InvalidOption: Its failure notice leads back to it through the notices of other jobs.
         """
         with self._lock:
-            jobs = {**self._jobs, job.name: job}
-            check_notices(job.name, jobs, self._on_failure)
-            self._jobs = jobs
+            check_notices(job.name, ChainMap({job.name: job}, self._jobs), self._on_failure)
+            self._jobs[job.name] = job
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all jobs."""
@@ -53,7 +52,8 @@ class JobRegistry:
         """
         job = self._jobs.get(name)
         if job is None:
-            raise UnknownJob(name, tuple(sorted(self._jobs)), closest(name, self._jobs))
+            names = self.names()
+            raise UnknownJob(name, tuple(sorted(names)), closest(name, names))
         return job
 
     def notice_for(self, name: str) -> Notice | None:

@@ -88,6 +88,8 @@ class Cron:
         CronError: The expression is invalid, or never fires.
     """
 
+    __slots__ = ("_expression", "_in_wall_time", "_last_found", "_zone")
+
     def __init__(self, text: str, zone: tzinfo = UTC) -> None:
         fields = _fields(text)
         self._expression = " ".join(fields)
@@ -280,6 +282,8 @@ def _expand_shorthand(word: str) -> list[str]:
 
 class Interval:
     """Fires at the multiples of a number of milliseconds since 1970, the same on all servers."""
+
+    __slots__ = ("_length",)
 
     def __init__(self, length: int) -> None:
         self._length = length

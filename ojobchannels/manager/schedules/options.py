@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypedDict, get_args
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -69,7 +70,20 @@ def checked_schedule(
         _check_cron(cron)
     _check_without_arguments(function)
     every = 0 if interval is None else milliseconds("interval", interval, _SHORTEST_INTERVAL_MS)
-    return JobSchedule(ScheduleRules(cron, every, misfire, delay, late), zone)
+    return _shared(cron, every, misfire, delay, late, zone)
+
+
+@lru_cache(maxsize=10_000)
+def _shared(
+    cron: str | None,
+    interval: int,
+    misfire: Misfire,
+    jitter: int,
+    overdue_after: int | None,
+    zone: tzinfo,
+) -> JobSchedule:
+    """Return a schedule, the same one for all jobs that have these options."""
+    return JobSchedule(ScheduleRules(cron, interval, misfire, jitter, overdue_after), zone)
 
 
 def _without_effect(
@@ -87,10 +101,15 @@ def _without_effect(
 
 
 def _check_cron(text: object) -> None:
-    from ojobchannels.manager.schedules.cron import Cron, CronError
-
     if not isinstance(text, str):
         raise InvalidOption("cron", f"{text!r} is not a text", "pass a cron expression")
+    _check_expression(text)
+
+
+@lru_cache(maxsize=10_000)
+def _check_expression(text: str) -> None:
+    from ojobchannels.manager.schedules.cron import Cron, CronError
+
     try:
         Cron(text)
     except CronError as error:

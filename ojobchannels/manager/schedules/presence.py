@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Presence:
             process=this_process(),
         )
         self._lease: Lease | None = None
-        self._schedules: list[Published] | None = None
+        self._schedules: Iterable[Published] | None = None
         self._begun: dict[str, int] = {}
         self._signed = self._swept = float("-inf")
 
@@ -72,11 +72,13 @@ class Presence:
         """Whether others see that this daemon lives."""
         return self._lease is not None and not self._lease.lost
 
-    def update(self, schedules: list[Published], begun: Mapping[str, int], file_hash: str) -> None:
+    def update(
+        self, schedules: Iterable[Published], begun: Mapping[str, int], file_hash: str
+    ) -> None:
         """Publish what has changed, and a sign of life from time to time.
 
         Args:
-            schedules: The schedules.
+            schedules: The schedules, which are kept and compared with those of the next call.
             begun: When jobs without records began last, by the name of the schedule.
             file_hash: The hash of the job file.
         """
@@ -94,7 +96,7 @@ class Presence:
         if schedules != self._schedules:
             documents = [asdict(schedule) for schedule in schedules]
             self._state.set(part_key(self.info.id, SCHEDULES), {SCHEDULES: documents})
-            self._schedules, self._swept = list(schedules), float("-inf")
+            self._schedules, self._swept = schedules, float("-inf")
         elapsed = time.monotonic() - self._signed
         if elapsed >= (_LIFE_SIGN_SECONDS if begun == self._begun else _BEGUN_SECONDS):
             self._sign(begun)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from functools import lru_cache
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from ojobchannels.manager.schedules.cron import Trigger
+from ojobchannels.manager.schedules.timetable import Timetable, Trigger
 
 Misfire: TypeAlias = Literal["latest", "all", "none"]
 """Which missed fire times are run later."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScheduleRules:
     """The fire times of a schedule: a cron expression, or an interval in milliseconds.
 
@@ -31,8 +31,15 @@ class ScheduleRules:
     jitter: int
     overdue_after: int | None
 
-    def trigger(self, zone: tzinfo) -> Trigger:
-        """Return the trigger that computes the fire times."""
-        from ojobchannels.manager.schedules.cron import Cron, Interval
+    def timetable(self, zone: tzinfo, name: str) -> Timetable:
+        """Return the fire times of the schedule of a name; those without jitter are shared."""
+        times = _timetable(self.cron, self.interval, zone)
+        return Timetable(times.trigger, name, self.jitter) if self.jitter else times
 
-        return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
+
+@lru_cache(maxsize=10_000)
+def _timetable(cron: str | None, interval: int, zone: tzinfo) -> Timetable:
+    from ojobchannels.manager.schedules.cron import Cron, Interval
+
+    trigger: Trigger = Interval(interval) if cron is None else Cron(cron, zone)
+    return Timetable(trigger, "")

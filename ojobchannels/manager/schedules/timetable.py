@@ -33,6 +33,8 @@ class Timetable:
         jitter: The longest delay, in milliseconds.
     """
 
+    __slots__ = ("_jitter", "_name", "trigger")
+
     def __init__(self, trigger: Trigger, name: str, jitter: int = 0) -> None:
         self.trigger = trigger
         self._name = name

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -48,8 +49,13 @@ def _local_zone() -> tzinfo:
 def _of_file(file: Path) -> tzinfo:
     """Return the zone in a file, which has a name if the file is in a database of zones."""
     _, _, name = str(file.resolve()).partition("zoneinfo/")
-    with file.open("rb") as stream:
-        return ZoneInfo.from_file(stream, name or None)
+    return _of_content(file.read_bytes(), name or None)
+
+
+@lru_cache(maxsize=16)
+def _of_content(content: bytes, name: str | None) -> tzinfo:
+    """Return the zone in the content of a file, the same one for all schedules of a process."""
+    return ZoneInfo.from_file(io.BytesIO(content), name)
 
 
 def _of_rule(rule: str) -> tzinfo:

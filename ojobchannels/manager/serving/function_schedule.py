@@ -16,6 +16,7 @@ from ojobchannels.manager.runs.cause import Cause
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.options import JobSchedule
+from ojobchannels.manager.serving.backlog import Backlog
 from ojobchannels.manager.serving.outage import Level
 from ojobchannels.manager.serving.pause_check import PauseCheck
 from ojobchannels.manager.serving.publication import ScheduleNames
@@ -62,7 +63,11 @@ class FunctionSchedule(Schedule):
         schedule: Its schedule.
         scheduler: Waits for fire times.
         is_stopping: Returns whether nothing new may start.
+        backlog: Has its work done on the threads of the manager.
+        pause: Reads whether it is paused.
     """
+
+    __slots__ = ("_backlog", "_manager", "_stopping", "job")
 
     def __init__(
         self,
@@ -71,17 +76,20 @@ class FunctionSchedule(Schedule):
         schedule: JobSchedule,
         scheduler: Scheduler,
         is_stopping: Callable[[], bool],
+        backlog: Backlog,
+        pause: PauseCheck,
     ) -> None:
         name = job.name
         self.job = job
         self._manager = manager
         self._stopping = is_stopping
+        self._backlog = backlog
         super().__init__(
             ScheduleNames(job=name, title=name, label=name, run=name, claims=name),
             schedule.rules,
             schedule.zone,
             scheduler,
-            PauseCheck(name, lambda: manager, needs_store=True),
+            pause,
         )
 
     def _run_requested(
@@ -114,7 +122,7 @@ class FunctionSchedule(Schedule):
         return self._stopping()
 
     def _submit(self, work: Callable[[Launch], None]) -> None:
-        self._manager._submit_launch(self.name, work)
+        self._backlog.add(self.name, work)
 
     def _channels(self) -> fire_times.Channels:
         return self._manager

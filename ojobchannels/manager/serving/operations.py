@@ -10,6 +10,7 @@ from ojobchannels.manager.actions.rerun import RERUN
 from ojobchannels.manager.actions.unfinished import Manager, UnfinishedActions
 from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.serving.operator_link import OperatorLink
+from ojobchannels.manager.serving.publication import PublishedSchedules
 from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.manager.serving.schedule import Schedule
 
@@ -99,12 +100,8 @@ class DaemonOperations:
         source, schedules = self._source(), tuple(self._schedules())
         if self._presence is None:
             self._presence = Presence(manager.state, source.path, source.digest)
-        begun = {each.title: each.last_begun for each in schedules}
-        self._presence.update(
-            [each.published() for each in schedules],
-            {name: time for name, time in begun.items() if time is not None},
-            source.digest,
-        )
+        begun = {each.title: time for each in schedules if (time := each.last_begun) is not None}
+        self._presence.update(PublishedSchedules(schedules), begun, source.digest)
 
     def _close_unfinished(self, manager: Manager) -> None:
         if time.monotonic() - self._looked >= _UNFINISHED_SECONDS:

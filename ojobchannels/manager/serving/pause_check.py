@@ -22,6 +22,8 @@ class PauseCheck:
             state counts while the store cannot be reached.
     """
 
+    __slots__ = ("_last", "_manager", "_name", "_needs_store")
+
     def __init__(
         self, name: str, manager: Callable[[], Channels | None], *, needs_store: bool
     ) -> None:

@@ -1,8 +1,9 @@
 """How a schedule is published, and how its fire times are described."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import Protocol
 
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
@@ -11,7 +12,7 @@ from ojobchannels.manager.schedules.zones import key_of_zone
 from ojobchannels.printable import storable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScheduleNames:
     """The names of one schedule.
 
@@ -30,6 +31,37 @@ class ScheduleNames:
     run: str | None
     claims: str | None
     shares_run: bool = False
+
+
+class Publishable(Protocol):
+    """A schedule that a daemon publishes."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+
+    def published(self) -> Published:
+        """Return what other processes know of it."""
+
+
+class PublishedSchedules:
+    """The schedules of a daemon as it publishes them.
+
+    Very many are compared again and again, and published only when one has changed: what a daemon
+    publishes of them is made then, and not kept.
+    """
+
+    def __init__(self, schedules: Iterable[Publishable]) -> None:
+        self._schedules = tuple(schedules)
+        self._ended = tuple(each.ended for each in self._schedules)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PublishedSchedules):
+            return NotImplemented
+        return self._schedules == other._schedules and self._ended == other._ended
+
+    def __iter__(self) -> Iterator[Published]:
+        return (each.published() for each in self._schedules)
 
 
 def published(

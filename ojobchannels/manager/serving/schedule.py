@@ -6,11 +6,10 @@ late, suspended or down can work out what it has missed.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
@@ -22,11 +21,11 @@ from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
 from ojobchannels.manager.schedules.published import Published
 from ojobchannels.manager.schedules.rules import ScheduleRules
-from ojobchannels.manager.schedules.timetable import Timetable
 from ojobchannels.manager.serving.outage import Level, Outage
 from ojobchannels.manager.serving.pause_check import PAUSED, PauseCheck
 from ojobchannels.manager.serving.publication import ScheduleNames, described, published
 from ojobchannels.manager.serving.requested_run import Ended
+from ojobchannels.manager.serving.start import Start
 from ojobchannels.manager.serving.timer import Scheduler
 
 MAX_DELAY_MS: Final = 60_000
@@ -36,25 +35,6 @@ _CLOCK_SET: Final = "a clock was ahead, here or on another server, or was set ba
 NO_PROCESS: Final = "missed: no process was running"
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
-
-
-class Start(Protocol):
-    """One start of the job of a schedule, for one fire time."""
-
-    @property
-    def claims(self) -> str | None:
-        """The name under which processes share the fire time; None if they do not."""
-
-    def ends_schedule(self) -> bool:
-        """Return whether the schedule ends now, and the job does not run."""
-
-    def run(self) -> None:
-        """Claim the fire time, and run the job; failures of it are reported elsewhere.
-
-        Raises:
-            FireTimeTaken: Another process has claimed it.
-            ChannelError: The store cannot be reached, and nothing has begun.
-        """
 
 
 class Schedule(ABC):
@@ -74,7 +54,30 @@ class Schedule(ABC):
     Attributes:
         names: Its names.
         last_begun: When a run without a record began last.
+        ended: Whether it has ended.
     """
+
+    __slots__ = (
+        "_began",
+        "_due",
+        "_handled_until",
+        "_lock",
+        "_outage",
+        "_pause",
+        "_queued",
+        "_rechecks",
+        "_retry_is_set",
+        "_rules",
+        "_scheduler",
+        "_successor",
+        "_times",
+        "_wakes_at",
+        "_warned_of_clock",
+        "_zone",
+        "ended",
+        "last_begun",
+        "names",
+    )
 
     def __init__(
         self,
@@ -87,25 +90,21 @@ class Schedule(ABC):
     ) -> None:
         self.names = names
         self.last_begun: int | None = None
+        self.ended = False
         self._rules = rules
-        self._runs_all = rules.misfire == "all"
         self._zone = zone
-        self._trigger = rules.trigger(zone)
-        self._fires_at = rules.cron, rules.interval, zone
-        self._times = Timetable(self._trigger, names.title, rules.jitter)
+        self._times = rules.timetable(zone, names.title)
         self._scheduler = scheduler
         self._pause = pause
-        self._lock = threading.Lock()
+        self._lock = scheduler.states_lock
         self._handled_until: int | None = None
         self._began = scheduler.clock.now() if began is None else began
         self._due = 0
         self._queued = False
-        self._ended = False
-        self._outage = Outage("schedule", self._log)
+        self._outage: Outage | None = None
         self._retry_is_set = False
         self._warned_of_clock = False
         self._successor: Schedule | None = None
-        self._published: Published | None = None
         self._rechecks = 0
         self._wakes_at = 0
 
@@ -188,15 +187,22 @@ class Schedule(ABC):
 
     def next_time(self) -> int | None:
         """Return its next fire time, or None if it has ended."""
-        return None if self._ended else self._times.next_due(self._scheduler.clock.now())
+        return None if self.ended else self._times.next_due(self._scheduler.clock.now())
 
     def follow(self, previous: Schedule) -> None:
         """Continue an earlier version of this schedule, before this one is started."""
-        if previous._fires_at == self._fires_at:
+        if previous._fires_at() == self._fires_at():
             with previous._lock:
                 previous._successor, is_at_work = self, previous._queued
             if not is_at_work:
                 previous._hand_over()
+
+    def _fires_at(self) -> tuple[object, ...]:
+        return self._rules.cron, self._rules.interval, self._zone
+
+    @property
+    def _runs_all(self) -> bool:
+        return self._rules.misfire == "all"
 
     def _hand_over(self) -> None:
         """Leave the fire times that a pause has held back to the schedule that replaces this."""
@@ -223,21 +229,21 @@ class Schedule(ABC):
     def end(self, moment: int) -> None:
         """End; fire times up to a moment are still handled."""
         self._handle_until(moment)
-        self._ended = True
+        self.ended = True
 
     def _end_now(self) -> None:
         """End; no fire time is handled any more."""
-        self._ended = True
+        self.ended = True
         with self._lock:
             self._due = 0
 
     def _await_next(self, handled: int) -> None:
         following = self._times.next_due(handled)
-        if following is not None and not self._ended:
+        if following is not None and not self.ended:
             self._scheduler.call_at(following, self._on_due)
 
     def _on_due(self) -> None:
-        if self._ended:
+        if self.ended:
             return  # what is due from now on is that of the schedule that replaces this
         now = self._scheduler.clock.now()
         self._handle_until(now)
@@ -251,7 +257,7 @@ class Schedule(ABC):
 
     def _queue(self) -> None:
         with self._lock:
-            if self._queued or self._ended or self._is_stopping():
+            if self._queued or self.ended or self._is_stopping():
                 return
             self._queued = True
         try:
@@ -287,11 +293,11 @@ class Schedule(ABC):
         try:
             if self._handled_until is None:
                 self._handled_until = self._begin()
-                self._outage.end()
+                self._end_outage()
             self._warn_of_clock(self._handled_until)
             while not self._waits_for_resume() and (span := self._next_span()) is not None:
                 self._handle(launch, *span)
-                self._outage.end()
+                self._end_outage()
                 span = None
         except STORE_ERRORS as error:
             self._suspend(span, error)
@@ -314,7 +320,7 @@ class Schedule(ABC):
         with self._lock:
             after, until = self._handled_until or 0, self._due
             if self._runs_all:
-                following = self._trigger.after(after)
+                following = self._times.trigger.after(after)
                 until = following if following and following <= until else after
             nothing = until <= after or self._is_stopping()
             self._queued = self._runs_all and not nothing
@@ -350,11 +356,7 @@ class Schedule(ABC):
 
     def published(self) -> Published:
         """Return what other processes know of it."""
-        if self._published is None or self._published.ended != self._ended:
-            self._published = published(
-                self.names, self._rules, self._zone, self._began, ended=self._ended
-            )
-        return self._published
+        return published(self.names, self._rules, self._zone, self._began, ended=self.ended)
 
     def _skip(self, times: list[int], reason: str) -> None:
         """Report fire times that are not run, in records too if the job has them."""
@@ -368,6 +370,7 @@ class Schedule(ABC):
                 self._log("warn", f"not run for {described(skipped)}: {reason}")
 
     def _suspend(self, span: tuple[int, int] | None, error: errors.ChannelError) -> None:
+        self._outage = self._outage or Outage("schedule", self._log)
         pause = self._outage.pause(error)
         with self._lock:
             self._queued = False
@@ -376,6 +379,11 @@ class Schedule(ABC):
             retry_is_set, self._retry_is_set = self._retry_is_set, True
         if not retry_is_set:
             self._scheduler.call_at(self._scheduler.clock.now() + pause, self._retry)
+
+    def _end_outage(self) -> None:
+        if self._outage is not None:
+            self._outage.end()
+            self._outage = None
 
     def _retry(self) -> None:
         self._retry_is_set = False

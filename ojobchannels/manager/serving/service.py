@@ -15,8 +15,10 @@ from typing import Any, Final
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager.actions.unfinished import Manager
 from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.serving.backlog import Backlog
 from ojobchannels.manager.serving.function_schedule import FunctionSchedule, ServingManager
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
+from ojobchannels.manager.serving.pause_check import PauseCheck
 from ojobchannels.manager.serving.timer import Clock, Scheduler, WallClock
 
 _CLOSE_DEAD_RUNS_SECONDS: Final = 30.0
@@ -37,7 +39,10 @@ class ScheduleService:
         self, manager: ServingManager, is_closing: Callable[[], bool], clock: Clock | None
     ) -> None:
         self._manager = manager
+        self._open_manager: Callable[[], ServingManager] = lambda: manager
+        self._stopping = self._is_stopping
         self._is_closing = is_closing
+        self._backlog = Backlog(manager._submit_launch)
         self._stopped = False
         self._scheduler = Scheduler(
             clock or WallClock(), call_all_if_set_back=True, ends_with_process=True
@@ -47,7 +52,7 @@ class ScheduleService:
         self._cleaned = float("-inf")
         self._lock = threading.Lock()
         self._operations = DaemonOperations(
-            lambda: manager,
+            self._open_manager,
             lambda: self._source or Source("", ""),
             lambda: tuple(self._schedules.values()),
             {"close the runs of dead processes": self._close_dead_runs},
@@ -67,8 +72,15 @@ class ScheduleService:
                 return
             if self._source is None:
                 self._start(job)
+            pause = PauseCheck(job.name, self._open_manager, needs_store=True)
             schedule = FunctionSchedule(
-                self._manager, job, job.schedule, self._scheduler, self._is_stopping
+                self._manager,
+                job,
+                job.schedule,
+                self._scheduler,
+                self._stopping,
+                self._backlog,
+                pause,
             )
             if previous is not None:
                 schedule.follow(previous)

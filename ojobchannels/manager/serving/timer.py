@@ -54,6 +54,11 @@ class Scheduler:
         call_all_if_set_back: Whether all calls are made when the clock was set back. They must then
             check the time themselves; otherwise they are made when the clock has caught up.
         ends_with_process: Whether the process may end while the thread runs.
+
+    Attributes:
+        clock: The clock.
+        states_lock: Guards the states of all that it calls. One lock serves very many schedules,
+            since each holds it only to compare and set.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Scheduler:
         ends_with_process: bool = False,
     ) -> None:
         self.clock = clock
+        self.states_lock = threading.Lock()
         self._call_all_if_set_back = call_all_if_set_back
         self._last_now = clock.now()
         self._calls = threading.RLock()

@@ -32,7 +32,7 @@ TURNS: Final = "oJob::single"
 """The channel, in the same memory, of the locks of `single` jobs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScheduleSpec(ScheduleRules):
     """The schedule of a periodic job.
 

@@ -55,3 +55,14 @@ def test_a_function_that_needs_arguments_has_no_schedule() -> None:
         manager.job("report", cron="@daily")(lambda day, hour=1: (day, hour))
     with oc.JobManager() as manager:
         manager.job("report", cron="@daily")(lambda *days, **more: (days, more))
+
+
+def test_jobs_with_the_same_options_share_their_schedule() -> None:
+    """So that very many of them cost little memory."""
+    with oc.JobManager() as manager:
+        first, second = (
+            manager.job(name, cron="0 2 * * *", timezone="local")(lambda: None) for name in "ab"
+        )
+        third = manager.job("c", cron="0 2 * * *", timezone="local", jitter=1)(lambda: None)
+    assert first.schedule is second.schedule
+    assert first.schedule != third.schedule

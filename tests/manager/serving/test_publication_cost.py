@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import Mock
 
 import ojobchannels as oc
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
+from ojobchannels.manager.serving.publication import PublishedSchedules
 from ojobchannels.manager.serving.schedule import Schedule
 
 
@@ -28,3 +30,16 @@ def test_a_daemon_whose_many_schedules_take_long_to_look_at_looks_less_often() -
         operations.close()
     assert rests <= 10
     assert len(looks) == 1 or looks[1] - looks[0] > 4  # or the machine stood still meanwhile
+
+
+def test_schedules_are_described_only_when_one_has_changed() -> None:
+    """A daemon compares very many every second or two."""
+    first, second = (Mock(ended=False, last_begun=None) for _ in range(2))
+    known = PublishedSchedules([first, second])
+    assert known == PublishedSchedules([first, second])
+    assert not first.published.called
+    assert list(known) == [first.published(), second.published()]
+    second.ended = True
+    assert known != PublishedSchedules([first, second])
+    assert known != PublishedSchedules([second])
+    assert known != [first.published(), second.published()]

@@ -328,7 +328,13 @@ def test_a_manager_that_closes_warns_of_schedules_that_were_never_served(
         manager.job("cleanup")(lambda: None)
     first._warn_of_unserved()
     assert [record.getMessage() for record in caplog.records] == [text]
-    ojob_schedule(second, at=BEFORE_TWO)
+    caplog.clear()
+    for number in range(12):
+        first.job(f"report {number:02}", cron="0 2 * * *")(lambda: None)
+    first._warn_of_unserved()
+    assert "'report', 'report 00'" in caplog.text
+    assert "'report 08' and 3 more: call serve" in caplog.text
+    ojob_schedule(first, at=BEFORE_TWO)
     caplog.clear()
     for manager in (first, second):
         manager.close()
