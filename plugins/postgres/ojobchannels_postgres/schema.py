@@ -3,6 +3,8 @@
 A user who may not create tables needs an administrator who runs what this prints::
 
     python -m ojobchannels_postgres --schema ojobchannels
+
+With ``--counts`` it prints how the numbers of entries are kept, see `EntryCounts`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from math import ceil
 from typing import Final
 
 import psycopg
@@ -27,6 +30,7 @@ from ojobchannels_postgres.server import Server
 VERSION: Final = 1
 _INDEX: Final = Operation("index")
 _SECONDS: Final = 300.0  # for a large table; it is done once
+_OF_LIMIT: Final = 0.5  # so that the server ends a statement before its client gives up
 _ARE_THERE: Final = """
 SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])
@@ -108,6 +112,12 @@ def ddl(schema: str, since: int = 0) -> str:
         since: The version of the tables; 0 if there are none.
     """
     return _unbound(since).replace("OURS", f'"{schema}"')
+
+
+def counting_ddl(schema: str) -> str:
+    """Return the statements, in a transaction, by which the numbers of entries are kept."""
+    parts = (part.strip() for part in ("BEGIN", *statements.COUNTS, "COMMIT"))
+    return "".join(f"{part};\n" for part in parts).replace("OURS", f'"{schema}"')
 
 
 def check(connection: Connection) -> None:
@@ -194,11 +204,14 @@ class EntryCounts:
 
     They change it in the transaction that adds or removes an entry, also in one of an older
     version. They are in no version of the tables: without them, entries are counted.
+
+    A handle tries once to create them, for a part of its timeout: writers wait meanwhile.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._are_kept: bool | None = None
+        self._are_kept = False
+        self._has_tried = False
 
     def size(self) -> Steps[int]:
         """Return the number of entries."""
@@ -209,12 +222,12 @@ class EntryCounts:
         return self._one(statements.SIZE_KEPT_UNTIL, statements.SIZE_UNTIL, position)
 
     def _one(self, kept: str, counted: str, *parameters: int) -> Steps[int]:
-        if self._are_kept is None:
+        if not self._are_kept:
             calling = self._connection.calling
-            are_kept = yield from calling(remote.SIZE, lambda client, _: _are_counted(client))
-            if not are_kept:
-                are_kept = yield from calling(remote.SIZE, _count, _SECONDS)
-            self._are_kept = are_kept
+            self._are_kept = yield from calling(remote.SIZE, lambda client, _: _are_counted(client))
+            if not (self._are_kept or self._has_tried):
+                self._has_tried = True
+                self._are_kept = yield from calling(remote.SIZE, _count)
         statement = kept if self._are_kept else counted
         ((size,),) = yield from self._connection.running(remote.SIZE, statement, *parameters)
         return int(size)
@@ -226,20 +239,34 @@ def _are_counted(client: Client) -> Steps[bool]:
 
 
 def _count(client: Client, _: bool) -> Steps[bool]:
-    return _create_once(client, _are_counted, statements.COUNTS)
+    milliseconds = ceil(client.limit * 1000 * _OF_LIMIT)
+    return _create_once(client, _are_counted, statements.COUNTS, milliseconds)
 
 
 def _create_once(
-    client: Client, exists: Callable[[Client], Steps[bool]], creating: Iterable[str]
+    client: Client,
+    exists: Callable[[Client], Steps[bool]],
+    creating: Iterable[str],
+    milliseconds: int | None = None,
 ) -> Steps[bool]:
     """Create what is in no version of the tables; return whether it exists, unless it takes long.
 
-    Of two processes that do it at once, one waits for the other.
+    Of two processes that do it at once, one waits for the other. For writers it waits a moment
+    only: new ones would wait behind it, also for a transaction that was forgotten in `psql`.
+
+    Args:
+        client: The connection.
+        exists: Returns whether it exists.
+        creating: The statements that create it.
+        milliseconds: What each of the steps may take at the server, if that is to be limited.
     """
     try:
         yield from client.run(statements.BEGIN)
+        if milliseconds is not None:
+            yield from client.run(statements.END_EACH_AFTER, milliseconds)
         yield from client.run(statements.MIGRATE_ALONE)
         if not (yield from exists(client)):
+            yield from client.run(statements.WAIT_A_MOMENT)
             for statement in creating:
                 yield from client.run(statement)
         yield from client.run("COMMIT")
@@ -276,7 +303,11 @@ class FieldIndexes:
         if not self._prepare({self._name(f"number_{field}"): number}):
             return None
         statement = statements.below(number, self._own)
-        rows = self._connection.run(remote.ITEMS, statement, bound, limit)
+        rows = drive(
+            self._connection.calling(
+                remote.ITEMS, lambda client, _: client.run(statement, bound, limit)
+            )
+        )
         items = page_of(rows, None, limit)
         return [item for item in items if is_below(item[1], field, bound)]
 

@@ -156,10 +156,17 @@ RETURNING d.value::text, {_TELL_WATCHERS}
 """
 TAKE_FIRST: Final = _TAKE.format("min")
 TAKE_LAST: Final = _TAKE.format("max")
+# Each row is looked up by its key: without statistics of the table, such as just after it was
+# filled, the server would rather read all rows of the channel. OFFSET keeps it from that.
+_FOUND: Final = """
+    SELECT found.at FROM unnest($2::text[]) AS r (id), LATERAL (
+        SELECT ctid AS at FROM OURS.ojob_documents WHERE channel = $1 AND id = r.id OFFSET 0
+    ) AS found
+"""
 REMOVE_ALL: Final = f"""
 WITH gone AS (
     DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c
-    WHERE d.channel = $1 AND {_STEPPED} AND d.id = ANY ($2::text[]) RETURNING 1
+    WHERE d.ctid = ANY (ARRAY({_FOUND})) AND {_STEPPED} RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone), {_TELL_WATCHERS}
 FROM OURS.ojob_channels AS c WHERE {_STEPPED} AND EXISTS (SELECT FROM gone)
@@ -201,11 +208,14 @@ def by_field(condition: str, newest_first: bool) -> str:
 
 
 def below(number: str, own: str) -> str:
-    """Return the statement for the first $3 items, by an expression that is below $2."""
+    """Return the statement for the first $2 items, by an expression that is below $1.
+
+    The channel is named once, as in the index: a second condition would be taken for a narrower
+    one, for which another index is read, too.
+    """
     return f"""
 SELECT {_ITEM}, position FROM OURS.ojob_documents AS d
-WHERE channel = $1 AND {own} AND {number} < $2::double precision
-ORDER BY {number} LIMIT $3::bigint
+WHERE {own} AND {number} < $1::double precision ORDER BY {number} LIMIT $2::bigint
 """
 
 
@@ -328,6 +338,9 @@ BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 PID: Final = "SELECT pg_backend_pid()"
 # Until the transaction ends, which is what a pooler keeps on one connection.
 MIGRATE_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))"
+# For the rest of the transaction. $1 is in milliseconds.
+END_EACH_AFTER: Final = "SELECT set_config('statement_timeout', $1::int::text, true)"
+WAIT_A_MOMENT: Final = "SET LOCAL lock_timeout = '2s'"
 CREATE_SCHEMA: Final = "CREATE SCHEMA OURS"
 
 # The state of the server: its version, its clock in milliseconds, and how it keeps what it stores.

@@ -115,6 +115,13 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture
+def admin(server: PostgresServer) -> Any:
+    """A connection of the superuser to the module's own server."""
+    with psycopg.connect(server.url, autocommit=True) as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
 def pooler(server: PostgresServer) -> Iterator[PgBouncer]:
     """PgBouncer in transaction mode before it, with four connections."""

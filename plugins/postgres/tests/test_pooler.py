@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.remote import waiters
 from ojobchannels.testing.contracts.documents.subscribing import ReceivedChanges
 from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.torture.plan import Plan
@@ -110,6 +112,44 @@ def test_without_a_direct_connection_waiters_and_subscriptions_poll(
         lease.release()
         waiting.result(10).release()
     assert len(caplog.records) == 1
+
+
+@pytest.fixture
+def rare_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiter that nothing wakes looks at its lock once an hour."""
+    for name in ("_LOOK", "_LOOK_SELDOM"):
+        monkeypatch.setattr(waiters, name, (3600, 3600))
+
+
+@pytest.mark.usefixtures("rare_looks")
+def test_a_release_wakes_a_waiter_of_the_same_process_without_notifications(
+    pooled_only: Storage,
+) -> None:
+    """On threads, in the loop, and from one to the other."""
+    turns = 3
+
+    def on_threads() -> None:
+        for _ in range(turns):
+            with channel.lock("nightly", ttl=60, wait=30):
+                time.sleep(0)
+
+    async def in_loop() -> None:
+        async def work() -> None:
+            for _ in range(turns):
+                async with tasks.lock("nightly", ttl=60, wait=30):
+                    await asyncio.sleep(0)
+
+        async with oc.open_async_channel(
+            pooled_only.name, type="postgres", **pooled_only.options
+        ) as tasks:
+            await asyncio.gather(*(work() for _ in range(5)))
+
+    channel = pooled_only.open()
+    with ThreadPoolExecutor(5) as threads:
+        done = [threads.submit(on_threads) for _ in range(5)]
+        asyncio.run(in_loop())
+        for each in done:
+            each.result(30)
 
 
 def test_prepared_statements_are_those_of_whoever_had_the_connection(

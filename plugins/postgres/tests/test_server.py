@@ -14,6 +14,7 @@ import ojobchannels as oc
 from ojobchannels.testing import servers
 from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.servers import POSTGRES_FLAVOURS, Certificates, PostgresServer, or_skip
+from ojobchannels_postgres import statements
 from ojobchannels_postgres.schema import ddl, refuse_old
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ SET search_path = jobs;
 GRANT USAGE ON SCHEMA jobs TO job;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO job;
 """
-
-
-@pytest.fixture
-def admin(server: PostgresServer) -> Any:
-    """A connection of the superuser to the module's own server."""
-    with psycopg.connect(server.url, autocommit=True) as client:
-        yield client
 
 
 @pytest.mark.parametrize("flavour", servers.installed(POSTGRES_FLAVOURS))
@@ -311,68 +305,25 @@ def test_marks_are_swept_a_day_after_the_clock_has_passed_them(
     assert marked() == {'"new"', '"own"', '"held"'}
 
 
-def test_the_number_of_entries_is_kept_in_each_transaction(
+def test_entries_are_found_by_their_keys_and_numbers_alone(
     server: PostgresServer, admin: Any
 ) -> None:
-    """For two channels and writers of any version, also in transactions that are rolled back."""
-    schema = "counted"
-    with (
-        oc.open_channel("a", server.url, schema=schema) as one,
-        oc.open_channel("b", server.url, schema=schema) as other,
-    ):
-        one.set_all({1: 1, 2: 2})
-        assert (one.size(), other.size()) == (2, 0)
-        for channel in (one, other):
-            channel.set_all({number: {"n": number} for number in range(1, 9)})
-            channel.set(8, "again")
-            channel.unset(1)
-            channel.unset_all([2, 3, "absent"])
-            channel.pop()
-            channel.shift()
-            assert channel.size() == len(channel.get_keys()) == 3
-        with admin.transaction(force_rollback=True):
-            admin.execute(f"DELETE FROM {schema}.ojob_documents")
-        assert (one.size(), other.size()) == (3, 3)
-        admin.execute(f"DELETE FROM {schema}.ojob_documents WHERE channel = 'b' AND position > 0")
-        assert (one.size(), other.size()) == (3, 0)
-        one.destroy()
-        assert one.size() == 0
+    """Also without statistics of the table, where the server knows nothing about the channel."""
+    with oc.open_channel("a", server.url, schema="planned") as channel:
+        channel.set_all({number: {"at": number} for number in range(3000)})
+        assert len(channel.hook.below(field="at", bound=5, limit=10)) == 5
+        indexes = channel.hook.get.get_hookimpls()[0].plugin._indexes
+        below = statements.below("OURS.ojob_number(value, 'at')", indexes._own)
+        removal = _plan(admin, "planned", statements.REMOVE_ALL, "a", ["1", "2", "3"])
+        assert "ojob_documents_pkey" in removal
+        numbers = _plan(admin, "planned", below, 5, 10)
+        assert "ojob_by_number_at" in numbers
+        assert "ojob_documents_in_order" not in removal + numbers
+        assert channel.unset_all([0, 1, "absent"]) == 2
 
 
-def test_writers_that_add_at_once_are_all_counted(server: PostgresServer) -> None:
-    """Beside one that asks for the first time, which waits for them."""
-    schema = "crowd"
-    with oc.open_channel("a", server.url, schema=schema) as first:
-
-        def add(writer: int) -> None:
-            for number in range(20):
-                first.set(f"{writer} {number}", number)
-
-        with ThreadPoolExecutor(4) as pool:
-            added = [pool.submit(add, writer) for writer in range(3)]
-            sizes = [pool.submit(first.size) for _ in range(3)]
-            for adding in added:
-                adding.result()
-            for counting in sizes:
-                counting.result()
-        assert first.size() == len(first.get_keys()) == 60
-
-
-def test_a_user_without_the_right_to_create_counts(server: PostgresServer, admin: Any) -> None:
-    """It gets the size by counting, and adds to the numbers that others read."""
-    admin.execute("CREATE ROLE plain LOGIN; CREATE SCHEMA plain")
-    admin.execute(ddl("plain"))
-    admin.execute("GRANT USAGE ON SCHEMA plain TO plain")
-    admin.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA plain TO plain")
-    url = server.url.replace("postgres@", "plain@")
-    with oc.open_channel("a", url, schema="plain") as user:
-        user.set(1, 1)
-        assert user.size() == 1
-        with oc.open_channel("a", server.url, schema="plain") as owner:
-            assert owner.size() == 1
-            user.set(2, 2)
-            user.unset(1)
-            user.set(3, 3)
-            assert (owner.size(), user.size()) == (2, 2)
-    with oc.open_channel("a", url, schema="plain") as user:
-        assert user.size() == 2
+def _plan(admin: Any, schema: str, statement: str, *parameters: Any) -> str:
+    """Return the plan of a statement for these parameters, as if it were not prepared."""
+    cursor = psycopg.RawCursor(admin)
+    cursor.execute(f"EXPLAIN {statements.bound(statement, schema, 'events')}", parameters)
+    return "\n".join(row[0] for row in cursor)
