@@ -80,25 +80,49 @@ class Calls:
             return await self.call(work, began)
         except asyncio.CancelledError:
             for call in began:
-                await self.finish(partial(_undo, call, undo), call)
+                await self.finish_after(call, partial(_undo, call, undo))
             raise
 
-    async def finish(self, work: Callable[[], _T], after: Future[Any] | None = None) -> _T:
+    async def finish(self, work: Callable[[], _T]) -> _T:
         """Return the result of `work`, which takes place even if the caller is cancelled.
 
         A caller that is cancelled meanwhile waits a moment at most.
 
         Args:
             work: The call.
-            after: An earlier call, after whose end it takes place.
         """
         self.owner.check(ending=True)
         if not self.threads:
             return work()
-        future = self._submit(work) if after is None else self._after(after, work)
+        future = self._submit(work)
         if await _patiently(future):
             raise asyncio.CancelledError
         return future.result()
+
+    async def finish_after(self, before: Future[Any], work: Callable[[], object]) -> None:
+        """Have `work` done after an earlier call, as `finish` does.
+
+        If that one fails, as where a server does not reply, the caller does not wait for `work`,
+        which would fail in the same way, after as long.
+
+        Args:
+            before: The earlier call.
+            work: The call.
+        """
+        self.owner.check(ending=True)
+        ended: Future[object] = Future()
+
+        def begin(_: object) -> None:
+            future = self._submit(work)
+            if before.exception() is None:
+                future.add_done_callback(lambda done: _copy(done, ended))
+            else:
+                ended.set_result(None)
+
+        before.add_done_callback(begin)
+        if await _patiently(ended):
+            raise asyncio.CancelledError
+        ended.result()
 
     @staticmethod
     def run(steps: Steps[_T]) -> _T:
@@ -121,15 +145,6 @@ class Calls:
             name = f"ojobchannels-async-{self._name}"
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=name)
         return self._executor.submit(work)
-
-    def _after(self, before: Future[Any], work: Callable[[], _T]) -> Future[_T]:
-        ended: Future[_T] = Future()
-
-        def begin(_: object) -> None:
-            self._submit(work).add_done_callback(lambda done: _copy(done, ended))
-
-        before.add_done_callback(begin)
-        return ended
 
 
 def _done(work: Callable[[], _T]) -> Future[_T]:

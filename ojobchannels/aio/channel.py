@@ -158,8 +158,9 @@ class AsyncChannel(AsyncDocuments):
 
     async def beside(self, name: str) -> AsyncChannel:
         """Open another channel in the same storage, with the same options."""
-        channel = await self._calls.obtain(lambda: self.sync.beside(name), Channel.close)
-        return self._face_of(channel)
+        return await self._calls.obtain(
+            lambda: self._face_of(self.sync.beside(name)), lambda channel: channel.sync.close()
+        )
 
     async def close(self) -> None:
         """Close the channel: release its leases, and wake its waiters with ChannelClosed."""
@@ -221,9 +222,8 @@ class AsyncChannel(AsyncDocuments):
         except BaseException as error:
             granted, reason = lease, error
             if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
-                await requests.finish(
-                    lambda: requests.run(channel._withdrawing(request, granted, reason)),
-                    *driver.began,
+                await driver.finish(
+                    lambda: requests.run(channel._withdrawing(request, granted, reason))
                 )
             raise
         finally:

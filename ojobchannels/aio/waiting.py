@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -157,6 +157,13 @@ class Driver:
     async def drive(self, steps: Steps[_T]) -> _T:
         """Perform the steps, and return the result of the generator."""
         return await drive_async(steps, self._perform)
+
+    async def finish(self, work: Callable[[], Any]) -> None:
+        """Have `work` done after the request that was under way, also if the task is cancelled."""
+        if self.began:
+            await self._calls.finish_after(self.began[0], work)
+        else:
+            await self._calls.finish(work)
 
     def leave(self) -> None:
         """Leave the queues of the loop; due at the end of every acquisition."""

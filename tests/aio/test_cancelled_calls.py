@@ -193,6 +193,42 @@ def test_a_task_ends_although_a_release_gets_no_reply(file: str) -> None:
     asyncio.run(test())
 
 
+def test_a_cancelled_request_that_fails_is_not_followed_by_another_wait(file: str) -> None:
+    """A server that did not reply to it would not reply to the release either, for as long."""
+    held = Held("unlock")
+
+    class Silent:
+        """Its first lock is granted, without a reply."""
+
+        requested, times_out = threading.Event(), threading.Event()
+
+        @oc.hookimpl(wrapper=True)
+        def lock(self) -> Iterator[None]:
+            yield
+            self.requested.set()
+            assert self.times_out.wait(PATIENCE)
+            raise oc.ChannelTimeout("silent", "lock", 1)
+
+    async def test() -> None:
+        extensions = [held, Silent()]
+        async with oc.open_async_channel(
+            "silent", type="db", file=file, extensions=extensions
+        ) as c:
+            task = asyncio.ensure_future(c.lock("nightly", ttl=600))
+            await asyncio.to_thread(Silent.requested.wait, PATIENCE)
+            held.active = True
+            task.cancel()
+            await asyncio.sleep(0)
+            Silent.times_out.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not held.proceed.is_set()
+            held.proceed.set()
+            assert await c.locks() == []
+
+    asyncio.run(test())
+
+
 def test_a_lock_that_is_not_awaited_is_reported() -> None:
     """As Python reports a coroutine: the code after it would run without the lock."""
 

@@ -72,29 +72,45 @@ class NativeCalls:
         async with self._free:
             return await work()
 
-    async def finish(
-        self, work: Callable[[], Coroutine[Any, Any, _T]], after: asyncio.Task[Any] | None = None
-    ) -> _T:
+    async def finish(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Return the result of `work`, which takes place even if the caller is cancelled.
 
         A caller that is cancelled meanwhile waits a moment at most.
 
         Args:
             work: The call.
-            after: An earlier call, after whose end it takes place.
+        """
+        self._owner.check()
+        task = self._task(self._in_turn(work), self._forget)
+        if await _patiently(task):
+            raise asyncio.CancelledError
+        return task.result()
+
+    async def finish_after(
+        self, before: asyncio.Task[Any], work: Callable[[], Coroutine[Any, Any, object]]
+    ) -> None:
+        """Have `work` done after an earlier call, as `finish` does.
+
+        If that one fails, as where a server does not reply, the caller does not wait for `work`,
+        which would fail in the same way, after as long.
+
+        Args:
+            before: The earlier call.
+            work: The call.
         """
         self._owner.check()
 
-        async def later() -> _T:
-            if after is not None:
-                await _end_of(after)
-            async with self._free:
-                return await work()
+        async def later() -> None:
+            await _end_of(before)
+            if before.exception() is None:
+                await self._in_turn(work)
+            else:
+                self._task(self._in_turn(work), self._forget)
 
         task = self._task(later(), self._forget)
         if await _patiently(task):
             raise asyncio.CancelledError
-        return task.result()
+        task.result()
 
     @staticmethod
     def run(steps: Steps[_T]) -> Coroutine[Any, Any, _T]:
@@ -113,6 +129,10 @@ class NativeCalls:
             await asyncio.wait(self._active, timeout=_PATIENCE)
         if ended is not None and await _patiently(ended):
             raise asyncio.CancelledError
+
+    async def _in_turn(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        async with self._free:
+            return await work()
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Task[_T]:
         try:
