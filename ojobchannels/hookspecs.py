@@ -389,7 +389,7 @@ class ChannelSpec:
 
     @hookspec(firstresult=True)
     def asynchronous(self) -> object:
-        """Return an `AsyncChannelSpec` for the running loop, or None: then threads are used."""
+        """Return an `AsyncChannelSpec` for one event loop, or None; called outside the loop."""
 
     @hookspec(firstresult=True)
     def close(self) -> None:

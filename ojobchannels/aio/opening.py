@@ -39,14 +39,13 @@ def open_async_channel(
     """
     check_name("channel", name)
 
+    def open_on_thread() -> AsyncChannel:
+        return asynchronous(prepared(config, extensions=extensions, **options)(name))
+
     async def open() -> AsyncChannel:
         calls = Calls(name, 1)
         try:
-            return asynchronous(
-                await calls.obtain(
-                    lambda: prepared(config, extensions=extensions, **options)(name), Channel.close
-                )
-            )
+            return await calls.obtain(open_on_thread, lambda channel: channel.sync.close())
         finally:
             calls.close()
 
@@ -54,7 +53,10 @@ def open_async_channel(
 
 
 def asynchronous(channel: Channel) -> AsyncChannel:
-    """Return the asynchronous face of an open channel, for the running event loop."""
+    """Return the asynchronous face of an open channel, for one event loop.
+
+    Call it on a thread: the first one in a process imports the asyncio client of the driver.
+    """
     kind, hook = registry().find(channel.type), async_hooks(channel.hook)
     if hook is None:
         return AsyncChannel(channel, kind.async_threads)

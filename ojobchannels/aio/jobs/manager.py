@@ -107,15 +107,18 @@ class AsyncJobManager:
         if self._opened is not None:
             raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
         self._calls = Calls("jobs", _THREADS, "the job manager")
-        manager = await self._calls.obtain(
-            lambda: JobManager(threads=self._tasks, **self._options), JobManager.close
+        manager, locks = await self._calls.obtain(
+            self._open_on_thread, lambda opened: opened[0].close()
         )
-        locks = asynchronous(manager.locks)
         limit = asyncio.Semaphore(self._tasks)
         self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
         for register in self._register:
             register(manager)
         return self
+
+    def _open_on_thread(self) -> tuple[JobManager, AsyncChannel]:
+        manager = JobManager(threads=self._tasks, **self._options)
+        return manager, asynchronous(manager.locks)
 
     async def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks.

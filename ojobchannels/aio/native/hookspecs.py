@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pluggy
 
+from ojobchannels.aio.native.wrappers import may_run_in_loop, within
 from ojobchannels.hookspecs import PROJECT, ChannelSpec, hookspec
 
 
@@ -48,25 +50,36 @@ class AsyncChannelSpec:
 
 
 AWAITED: Final = tuple(
-    name for name in vars(AsyncChannelSpec) if not name.startswith("_") and name != "close"
+    name for name in vars(AsyncChannelSpec) if name[0] != "_" and name not in ("watch", "close")
 )
+
+
+class _Watching:
+    """The wrapper of ``watch`` of one extension, which is called at once in an event loop, too."""
+
+    def __init__(self, wrapper: pluggy.HookImpl) -> None:
+        self.watch = wrapper.function
 
 
 def async_hooks(hook: Any) -> Any:
     """Return the hooks of an open channel for an event loop; None if its backend uses threads.
 
-    An extension that wraps one of these operations expects its result, not a coroutine: such a
-    channel uses threads. Extensions that wrap ``watch`` alone wrap it here, too.
+    So does a channel with an extension that wraps one of the awaited operations and may block.
     """
-    wrapped = [name for name in AWAITED if len(getattr(hook, name).get_hookimpls()) > 1]
-    backend = None if wrapped and wrapped != ["watch"] else hook.asynchronous()
+    wrapped = {name: extra for name in AWAITED if (extra := _beside_backend(hook, name))}
+    if not all(may_run_in_loop(each) for extra in wrapped.values() for each in extra):
+        return None
+    backend = hook.asynchronous()
     if backend is None:
         return None
     manager = async_manager(backend)
-    for implementation in hook.watch.get_hookimpls():
-        if implementation.wrapper:
-            manager.register(implementation.plugin)
-    return manager.hook
+    for each in hook.watch.get_hookimpls():
+        if each.wrapper:
+            manager.register(_Watching(each))
+    operations = vars(manager.hook)
+    return SimpleNamespace(
+        **operations | {name: within(extra, operations[name]) for name, extra in wrapped.items()}
+    )
 
 
 def async_manager(backend: object) -> pluggy.PluginManager:
@@ -75,3 +88,13 @@ def async_manager(backend: object) -> pluggy.PluginManager:
     manager.add_hookspecs(AsyncChannelSpec)
     manager.register(backend)
     return manager
+
+
+def _beside_backend(hook: Any, operation: str) -> list[pluggy.HookImpl]:
+    """Return the implementations of an operation after the first one, which is the backend's.
+
+    If an extension has one that is not a wrapper, that is the first: then the backend's is among
+    the others, and is not taken for a wrapper.
+    """
+    implementations: list[pluggy.HookImpl] = getattr(hook, operation).get_hookimpls()
+    return implementations[1:]

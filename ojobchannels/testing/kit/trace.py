@@ -87,6 +87,8 @@ class Trace:
 class _OperationRecorder:
     """Wraps every operation of one handle; the loop below adds the methods."""
 
+    never_blocks = True
+
     def __init__(self, trace: Trace, letter: str) -> None:
         self.trace = trace
         self.letter = letter

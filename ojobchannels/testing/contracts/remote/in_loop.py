@@ -67,10 +67,9 @@ class LoopSubject(Subject):
         channel = super().open(name, extensions=extensions, **options)
         loop = _Loop(async_manager(channel.hook.asynchronous()).hook)
         for operation in AWAITED:
-            if operation != "watch":
-                implementation = _of_backend(channel, operation)
-                implementation.argnames = getattr(channel.hook, operation).spec.argnames
-                implementation.function = partial(loop.perform, operation, implementation.argnames)
+            implementation = _of_backend(channel, operation)
+            implementation.argnames = getattr(channel.hook, operation).spec.argnames
+            implementation.function = partial(loop.perform, operation, implementation.argnames)
         implementation = _of_backend(channel, "close")
         implementation.function = partial(loop.close, implementation.function)
         return channel
