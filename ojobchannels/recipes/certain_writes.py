@@ -5,15 +5,16 @@ from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelError, OutcomeUnknown
 
 
-def add(channel: Channel, key: Document, value: Document) -> None:
+def add(channel: Channel, key: Document, value: Document, fence: int | None = None) -> None:
     """Store a value where nothing is stored, and change nothing otherwise.
 
     Raises:
+        StaleFence: The fence is lower than one with which the key was changed or removed.
         OutcomeUnknown: The reply was lost, and the key cannot be read.
     """
     while True:
         try:
-            channel.add(key, value)
+            channel.add(key, value, fence)
         except OutcomeUnknown as unknown:
             if _read_after(unknown, channel, key) is None:
                 continue

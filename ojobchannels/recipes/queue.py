@@ -170,6 +170,7 @@ class Queue:
         delay: float = 0,
         ttl: float | None = None,
         id: str | None = None,
+        fence: int | None = None,
     ) -> str:
         """Add a message, and return its identifier.
 
@@ -180,9 +181,11 @@ class Queue:
             delay: Seconds before its first delivery.
             ttl: Seconds after which it is dropped if no worker has started it; None for never.
             id: Its identifier, by default a new one. If there is a message with it, none is added.
+            fence: The fence of a lease, by which callers exclude each other that use an `id` again.
 
         Raises:
             InvalidOption: An argument is not valid; such a message would never be delivered.
+            StaleFence: A message with this `id` was added or removed with a higher fence.
         """
         now, name = self._now(), uuid.uuid4().hex if id is None else id
         entry = {
@@ -201,7 +204,7 @@ class Queue:
         if isinstance(reason, str):
             raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
         self._waiting.prepare()
-        certain_writes.add(self.channel, {"id": name}, entry)  # a worker may have taken it
+        certain_writes.add(self.channel, {"id": name}, entry, fence)  # a worker may have taken it
         self._waiting.expect()
         return name
 
@@ -291,9 +294,9 @@ class Queue:
         key = next((key for key, _ in self.channel.items() if name_of(key) == id), None)
         return key is not None and self.channel.unset(key)
 
-    def remove(self, id: str) -> None:
-        """Remove a message that this process has processed."""
-        self.channel.unset({"id": id})
+    def remove(self, id: str, fence: int | None = None) -> None:
+        """Remove a message that this process has processed; the fence is that of `add`."""
+        self.channel.unset({"id": id}, fence)
         self._waiting.forget_claim(id)
 
     def put_back(

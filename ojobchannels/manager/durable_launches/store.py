@@ -19,7 +19,9 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
     LaunchFailed,
+    LockLost,
     ResultNotKept,
+    StaleFence,
     UnknownLaunch,
     describe_holder,
 )
@@ -45,6 +47,8 @@ KEPT: Final = 10_000
 LEASE_SECONDS: Final = 60.0
 """The lease of a worker on the launch that it runs: that of a run."""
 
+_KEY: Final = "launches with key "
+_KEY_SECONDS: Final = 10.0
 _TAKER: Final = "takes launches "
 _TAKER_SECONDS: Final = 10.0
 _MESSAGE: Final = {"id", "job", "data", "added", "notBefore", "priority", "attempts"}
@@ -120,22 +124,22 @@ class LaunchStore:
             return self._queue.add(name, data, **options)
         launch_id = hashlib.sha256(f"{name}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
         launch_id = launch_id[:32]
-        if not self._has_end(launch_id):
-            self._queue.add(name, {**data, _KEYED: True}, id=launch_id, **options)
-            if self._has_end(launch_id):  # it has ended meanwhile, and left the queue before
-                self._queue.remove(launch_id)
-        return launch_id
+        while True:
+            with suppress(StaleFence, LockLost):  # it was suspended meanwhile
+                with self._lock_key(launch_id) as lease:
+                    if self._ended.get(_key(launch_id)) is None:
+                        self._ended.unset(_key(launch_id), lease.fence)  # refuses an older `_move`
+                        data[_KEYED] = True
+                        self._queue.add(name, data, id=launch_id, fence=lease.fence, **options)
+                return launch_id
 
     def take(self, jobs: Collection[str]) -> Message | None:
         """Return the next launch of one of these jobs, for this process alone."""
-        while (message := self._queue.take(LEASE_SECONDS, jobs)) is not None:
-            if not (_is_keyed(message.data) and self._has_end(message.id)):
-                return message
-            message.done()  # it was launched again, with its key, at the moment of its end
-        return None
+        return self._queue.take(LEASE_SECONDS, jobs)
 
-    def _has_end(self, launch_id: str) -> bool:
-        return self._ended.get(_key(launch_id)) is not None
+    def _lock_key(self, launch_id: str) -> Lease:
+        """Exclude others that add a launch with a key again, or move its end, by a fence."""
+        return self.channel.lock(f"{_KEY}{launch_id}", ttl=_KEY_SECONDS, wait=None)
 
     def announce(self, jobs: Collection[str]) -> Lease | None:
         """Make known that this process takes the launches of these jobs, while it holds a lease."""
@@ -192,8 +196,6 @@ class LaunchStore:
         document = self._queue.channel.get({"id": launch_id})
         if not _is_message(document) or ENDED in document or self._worker(document):
             return False
-        if self._has_end(launch_id):
-            return False  # it was launched again, with its key, at the moment of its end
         ended = self._ending(document, "cancelled", "it was cancelled before it began")
         changed = self._queue.change(document, {"status": "failed", "claim": None, ENDED: ended})
         if changed is not None:
@@ -294,13 +296,25 @@ class LaunchStore:
         """Move a launch that has ended out of the queue.
 
         Another process may have done that, `prune` may have removed it, and it may have been
-        launched again, with its key.
+        launched again, with its key, also while this process is suspended: then its fence is stale.
         """
-        message = self._queue.channel.get({"id": ended["id"]})
-        if not isinstance(message, dict) or message.get(ENDED) != ended:
+        message = self._ending_message(ended)
+        if message is None:
             return
-        self._ended.set(_key(ended["id"]), dict(ended))
-        self._queue.remove(ended["id"])
+        if not _is_keyed(message["data"]):
+            self._move_by(None, ended)
+            return
+        with suppress(StaleFence, LockLost), self._lock_key(ended["id"]) as lease:
+            if self._ending_message(ended) is not None:
+                self._move_by(lease.fence, ended)
+
+    def _ending_message(self, ended: Mapping[str, Any]) -> dict[str, Any] | None:
+        message = self._queue.channel.get({"id": ended["id"]})
+        return message if _is_message(message) and message.get(ENDED) == ended else None
+
+    def _move_by(self, fence: int | None, ended: Mapping[str, Any]) -> None:
+        self._ended.set(_key(ended["id"]), dict(ended), fence)
+        self._queue.remove(ended["id"], fence)
         with suppress(ChannelError):  # the next end removes them
             while self._ended.size() > KEPT:
                 self._ended.shift()

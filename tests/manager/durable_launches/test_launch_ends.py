@@ -98,10 +98,38 @@ def test_a_late_move_of_an_end_leaves_what_was_launched_again(
     assert store.take(["work"]) is not None
 
 
+@pytest.mark.parametrize("step", ["set", "unset"])
+def test_a_move_of_an_end_that_is_suspended_leaves_what_was_launched_again(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Before it stores the end, or between that and the removal: its fence is stale since."""
+    manager, other = managers.open(), managers.open()
+    store = manager._store
+    again: list[oc.DurableLaunch[Any]] = []
+    first = manager.launch("work", durable=True, idempotency_key="order 7")
+    message = store.take(["work"])
+    assert message is not None
+    channel = store._ended if step == "set" else store.channel
+    request = getattr(channel, step)
+
+    def suspended(*args: Any) -> object:
+        monkeypatch.undo()
+        other._store.channel.force_unlock(f"launches with key {first.launch_id}")
+        other._prune_launches(2**53)
+        again.append(other.launch("work", durable=True, idempotency_key="order 7"))
+        return request(*args)
+
+    monkeypatch.setattr(channel, step, suspended)
+    assert store.end(message, "completed", run_id=None, result=7)
+    assert again[0].launch_id == first.launch_id
+    assert again[0].state == "waiting"
+    assert store.take(["work"]) is not None
+
+
 def test_a_key_that_is_launched_again_while_its_launch_ends_stays_ended(
     simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end comes between the look for the key and the new launch: there is none that waits."""
+    """A launch that is suspended between its look for the key and its write adds nothing."""
     store = simple_manager._store
     first = simple_manager.launch("work", durable=True, idempotency_key="order 7")
     message = store.take(["work"])
@@ -109,6 +137,8 @@ def test_a_key_that_is_launched_again_while_its_launch_ends_stays_ended(
     add_message = store._queue.add
 
     def end_before(*args: Any, **options: Any) -> str:
+        monkeypatch.undo()
+        store.channel.force_unlock(f"launches with key {first.launch_id}")
         assert store.end(message, "completed", run_id=None, result=7)
         return add_message(*args, **options)
 
