@@ -38,13 +38,11 @@ class KeptLease(Protocol):
     _lock_name: str
     token: str
     deadline: int
+    _ttl: int
     _extending: threading.Lock
 
     @property
     def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
-
-    @property
-    def ttl(self) -> float: ...  # noqa: D102  as in `Lease`
 
     @property
     def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102  as in `Lease`
@@ -62,6 +60,13 @@ class _Watch:
     renews: bool
     renew_at: int
     requested: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Leases that are renewed in one request."""
+
+    watches: list[_Watch]
 
 
 class KeepAlive:
@@ -133,10 +138,11 @@ class KeepAlive:
         self._changed = threading.Condition(self._lock)
         self._watches: dict[KeptLease, _Watch] = {}
         self._due_times: DueTimes[KeptLease] = DueTimes()
+        self._reply_times: DueTimes[_Batch] = DueTimes()
         self._renewed: dict[DocumentStore, int] = {}
         self._alarms: dict[object, Callable[[], None]] = {}
         self._alarm_times: DueTimes[object] = DueTimes()
-        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
+        self._workers: dict[DocumentStore, SimpleQueue[_Batch | None]] = {}
         self._deferred: list[tuple[str, Callable[[], None]]] = []
         self._scheduler: threading.Thread | None = None
 
@@ -148,13 +154,16 @@ class KeepAlive:
         """Do what is due, then sleep; return False when there is no more work."""
         with self._lock:
             self._call_due_alarms()
+            self._plan_unanswered()
             self._renew_due_leases()
             if self._deferred:
                 return True
             busy = bool(self._watches or self._alarms)
             if busy or self._lingers:
                 self._lingers = busy
-                pause = self._alarm_times.pause(self._due_times.pause(_LONGEST_SLEEP))
+                pause = _LONGEST_SLEEP
+                for times in (self._alarm_times, self._due_times, self._reply_times):
+                    pause = times.pause(pause)
                 seconds = max(pause, _SHORTEST_SLEEP) / 1e6
                 self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)
@@ -240,20 +249,30 @@ class KeepAlive:
             self._workers[channel] = batches
         for watch in watches:
             watch.requested = True
-            self._plan(watch)
-        batches.put(watches)
+        batch = _Batch(watches)
+        first = min(_lose_at(watch.lease) for watch in watches)
+        self._reply_times.set(batch, channel.clock, first)
+        batches.put(batch)
+
+    def _plan_unanswered(self) -> None:
+        """Have the leases of requests without a reply looked at, when the first would be lost."""
+        for batch in list(self._reply_times.pop_due()):
+            for watch in batch.watches:
+                if watch.requested:
+                    self._plan(watch)
 
     def _try_later(self, channel: DocumentStore, watches: list[_Watch]) -> None:
         for watch in watches:
-            pause = min(round(watch.lease.ttl * 50_000), _LONGEST_SLEEP)
+            pause = min(watch.lease._ttl * 50, _LONGEST_SLEEP)
             watch.renew_at = channel.clock.now() + pause
             self._plan(watch)
 
-    def _work(self, channel: DocumentStore, batches: SimpleQueue[list[_Watch] | None]) -> None:
-        while (watches := batches.get()) is not None:
-            self._renew(channel, watches)
+    def _work(self, channel: DocumentStore, batches: SimpleQueue[_Batch | None]) -> None:
+        while (batch := batches.get()) is not None:
+            self._renew(channel, batch)
 
-    def _renew(self, channel: DocumentStore, watches: list[_Watch]) -> None:
+    def _renew(self, channel: DocumentStore, batch: _Batch) -> None:
+        watches = batch.watches
         locked = [watch for watch in watches if watch.lease._extending.acquire(blocking=False)]
         try:
             held = self._extend_all(channel, [watch.lease for watch in locked]) if locked else {}
@@ -261,6 +280,7 @@ class KeepAlive:
             for watch in locked:
                 watch.lease._extending.release()
         with self._lock:
+            self._reply_times.drop(batch)
             for watch in watches:
                 watch.requested = False
                 if watch.lease in held:
@@ -274,9 +294,7 @@ class KeepAlive:
 
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
         """Extend all leases in one request; leases not in the result must be tried again."""
-        requests = [
-            LeaseRequest(lease._lock_name, lease.token, round(lease.ttl * 1000)) for lease in leases
-        ]
+        requests = [LeaseRequest(lease._lock_name, lease.token, lease._ttl) for lease in leases]
         sent = channel.clock.now()
         left = min(map(_lose_at, leases)) - sent
         try:
@@ -325,13 +343,13 @@ class KeepAlive:
 
 def _renew_at(lease: KeptLease) -> int:
     """Return when a third of the ttl has passed, or little less: then many share a request."""
-    ttl = lease.ttl * 1e6
-    at = lease.deadline - round(ttl * (0.99 - 1 / 3))
-    return at - at % max(round(ttl / 32), 1)
+    ttl = lease._ttl * 1000
+    at = lease.deadline - (ttl * 99 // 100 - ttl // 3)
+    return at - at % (ttl // 32)
 
 
 def _lose_at(lease: KeptLease) -> int:
-    return lease.deadline - min(_LARGEST_MARGIN, round(lease.ttl * 50_000))
+    return lease.deadline - min(_LARGEST_MARGIN, lease._ttl * 50)
 
 
 def _call_on_lost(lease: KeptLease) -> None:

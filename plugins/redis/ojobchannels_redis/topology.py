@@ -86,6 +86,8 @@ class Keys:
 
 
 def _lock_key(stem: str, name: str) -> str:
+    if not ("%" in name or "{" in name or "}" in name):  # as most: to translate takes long
+        return f"{stem}{name}}}:lock"
     return f"{stem}{name.translate(_IN_LOCK)}}}:lock"
 
 
