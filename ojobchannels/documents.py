@@ -199,9 +199,7 @@ def _usual_key(document: Document) -> Key | None:
         if type(field) is not str or field < before or not field.isprintable():
             return None
         before = field
-        if type(part) is str:
-            if not (part.isascii() or part.isprintable()):
-                return None
+        if type(part) is str and (part.isascii() or part.isprintable()):
             parts.append(f"{_quote(field)}:{_quote(part)}")
         elif type(part) is int and _MIN_INTEGER <= part <= _MAX_INTEGER:
             parts.append(f"{_quote(field)}:{part}")
@@ -331,8 +329,7 @@ def _has_plain_fields(document: dict[Any, Any]) -> bool:
 
 def _check(node: Document, depth: int) -> None:
     if isinstance(node, str):
-        if not node.isascii():
-            _check_text(node)
+        _check_text(node)
     elif node is None or isinstance(node, bool):
         pass
     elif isinstance(node, int):
@@ -356,8 +353,7 @@ def _check_fields(node: dict[Any, Any], depth: int) -> None:
         if "\0" in field:
             raise _NotJson(f"the field name {field!r} contains NUL")
         try:
-            if not field.isascii():
-                _check_text(field)
+            _check_text(field)
             _check(part, depth + 1)
         except _NotJson as error:
             step = f".{field}" if field.isidentifier() else f"[{field!a}]"

@@ -281,8 +281,7 @@ class Queue:
         document, now = self.channel.get({"id": id}), _ms(self._now())
         if not isinstance(document, dict) or document.get("status") != FAILED:
             return False
-        times = {"notBefore": now, "changed": now}
-        fresh = document | {"status": WAITING, "attempts": 0} | times
+        fresh = document | {"status": WAITING, "attempts": 0, "notBefore": now, "changed": now}
         is_stored = self.channel.get_set(document, {"id": id}, fresh) is not None
         self._waiting.expect()
         return is_stored
