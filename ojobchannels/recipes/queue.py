@@ -181,11 +181,10 @@ class Queue:
             delay: Seconds before its first delivery.
             ttl: Seconds after which it is dropped if no worker has started it; None for never.
             id: Its identifier, by default a new one. If there is a message with it, none is added.
-            fence: The fence of a lease, by which callers exclude each other that use an `id` again.
+            fence: The fence of a lease, for an `id` that is used again; see `Channel.add`.
 
         Raises:
             InvalidOption: An argument is not valid; such a message would never be delivered.
-            StaleFence: A message with this `id` was added or removed with a higher fence.
         """
         now, name = self._now(), uuid.uuid4().hex if id is None else id
         entry = {

@@ -17,6 +17,7 @@ if not (CHECKOUT / "plugins").is_dir():
 # By lock file: the dependency groups in it, and whether it holds the package's own dependencies.
 FILES = {
     "test": (["test"], True),
+    "asyncio": (["test", "asyncio"], True),
     "servers": (["test", "servers"], True),
     "lint": (["lint"], False),
     "type": (["type"], True),
