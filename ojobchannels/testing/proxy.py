@@ -110,6 +110,19 @@ class Proxy:
         """
         return self._call(lambda relay: relay.arm(Cut(nth, containing, delivers=True)))
 
+    def hold_reply(self, nth: int = 1, containing: bytes = b"") -> threading.Event:
+        """Hold all replies, from that to the nth request from now on, until `heal`.
+
+        Args:
+            nth: The request, counted from 1.
+            containing: Count only requests with these bytes.
+
+        Returns:
+            An event that is set when that request is on its way to the server.
+        """
+        cut = Cut(nth, containing, delivers=True, holds=True)
+        return self._call(lambda relay: relay.arm(cut))
+
     def reset(self) -> None:
         """Reset all present connections (RST) on both sides; new ones are accepted."""
         self._call(lambda relay: relay.end(reset=True))

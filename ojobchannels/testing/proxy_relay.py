@@ -37,11 +37,19 @@ class Counters(NamedTuple):
 
 @dataclass(eq=False)
 class Cut:
-    """The request to cut at: how many to count before it, and whether it reaches the server."""
+    """The request to cut at.
+
+    Attributes:
+        left: How many to count until then.
+        containing: What counts.
+        delivers: Whether it reaches the server.
+        holds: Whether to hold the replies from then on, in place of a cut.
+    """
 
     left: int
     containing: bytes
     delivers: bool
+    holds: bool = False
     happened: threading.Event = field(default_factory=threading.Event)
 
 
@@ -225,10 +233,14 @@ class Relay:
                 if link.forgotten:
                     continue
                 if cut := self._match_cut(link, chunk):
-                    if not cut.delivers:
+                    if cut.holds:
+                        self._to_client.hold()
+                        cut.happened.set()
+                    elif cut.delivers:
+                        link.pending_cut = cut
+                    else:
                         link.cut(cut)
                         return
-                    link.pending_cut = cut
                 await self._to_server.send(chunk, server)
             server.write_eof()
         except OSError:

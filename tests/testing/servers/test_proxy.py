@@ -233,6 +233,21 @@ def test_a_black_hole_can_hold_replies_only(
     assert client.receive() == ":1"
 
 
+def test_replies_can_be_held_from_the_nth_request_on(
+    proxy: Proxy, server: RedisServer, client: Client, key: str
+) -> None:
+    """The earlier one arrives; the server executes the later ones, too."""
+    held = proxy.hold_reply(2, key.encode())
+    assert client.ask(f"INCR {key}") == ":1"
+    assert client.ask("PING") == "+PONG"
+    client.send(f"INCR {key}")
+    assert held.wait(10)
+    server.wait_until(lambda: server.command("GET", key) == "2", "did not get the request")
+    assert client.receives_nothing()
+    proxy.heal()
+    assert client.receive() == ":2"
+
+
 def test_refused_clients_can_connect_to_the_same_port_later(proxy: Proxy, client: Client) -> None:
     """Present connections continue."""
     port = proxy.port

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import pytest
 
@@ -44,7 +44,13 @@ def _opened(storage: Subject, timeout: float) -> Channel:
 
 
 class CancelledTaskContract(NetworkContract):
-    """Tasks that are cancelled at any moment leave no lease, and no reply for another request."""
+    """Tasks that are cancelled at any moment leave no lease, and no reply for another request.
+
+    Attributes:
+        deciding: The number of the request that changes something, where an operation reads first.
+    """
+
+    deciding: ClassVar[Mapping[str, int]] = {}
 
     @pytest.fixture
     def in_loop(self, behind: Subject) -> _Run:
@@ -65,7 +71,8 @@ class CancelledTaskContract(NetworkContract):
     def observer(self, subject: Subject) -> Channel:
         """The channel, with two entries, past the proxy."""
         channel = subject.open()
-        channel.set_all({"early": 1, "late": 2})
+        channel.set("early", 1)
+        channel.set("late", 2)
         return channel
 
     def test_a_cancelled_request_gives_back_what_it_was_granted(
@@ -74,9 +81,9 @@ class CancelledTaskContract(NetworkContract):
         """The server had granted the lock when the task was cancelled; its reply comes later."""
 
         async def test(channel: NativeChannel) -> None:
-            async with channel.lock("other", ttl=600):  # what is sent once only was sent
+            async with channel.lock("nightly", ttl=600):  # what is sent once only was sent
                 pass
-            proxy.black_hole(requests=False)
+            proxy.hold_reply(self.deciding.get("lock", 1), b"nightly")
             waiting = asyncio.create_task(channel.lock("nightly", ttl=600, wait=None))
             await until(lambda: observer.lock_info("nightly"))
             waiting.cancel()
