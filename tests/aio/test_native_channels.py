@@ -237,17 +237,21 @@ class Open:
         return result
 
 
-def test_a_cancelled_read_ends_its_wrappers() -> None:
+def test_a_cancelled_read_ends_its_wrappers(monkeypatch: pytest.MonkeyPatch) -> None:
     """They get the CancelledError; around what is completed they get its result."""
     extensions = [Open(), Open()]
 
     async def test() -> None:
         opened = oc.open_async_channel("cancelled", type="native", extensions=extensions)
-        async with opened as channel:
-            for call in (channel.get("key"), channel.set("key", 1)):
+        slow = {"get": asyncio.Event(), "set": asyncio.Event()}
+        monkeypatch.setattr(InLoop, "slow", slow)
+        async with asyncio.timeout(PATIENCE), opened as channel:
+            for operation, call in ("get", channel.get("key")), ("set", channel.set("key", 1)):
                 task = asyncio.create_task(call)
-                await asyncio.wait_for(extensions[0].begun.wait(), PATIENCE)
+                await extensions[0].begun.wait()
                 task.cancel()
+                if operation == "set":
+                    slow["set"].set()
                 with pytest.raises(asyncio.CancelledError):
                     await task
                 extensions[0].begun.clear()
