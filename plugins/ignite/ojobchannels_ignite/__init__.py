@@ -20,6 +20,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             parse_url=parse_url,
             capabilities=frozenset({"processes"}),
             async_threads=8,
+            async_requests=16,
             health=_health,
         ),
     )

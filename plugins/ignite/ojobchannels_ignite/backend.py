@@ -52,6 +52,12 @@ class IgniteBackend(Documents, Locks):
         self.connection = connection
 
     @hookimpl
+    def asynchronous(self) -> object:
+        from ojobchannels_ignite.in_loop.backend import LoopBackend
+
+        return LoopBackend(self.connection, self._leases)
+
+    @hookimpl
     def close(self) -> bool:
         self.close_locks()
         if not self.connection.closed:  # a close that was interrupted is repeated

@@ -15,8 +15,8 @@ from pyignite.datatypes.cache_config import (
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.remote import Operation
+from ojobchannels.steps import Steps, drive
 from ojobchannels_ignite.connection import Connection
-from ojobchannels_ignite.errors import Refused
 from ojobchannels_ignite.reader import TABLE
 from ojobchannels_ignite.requests import Requests, milliseconds
 
@@ -51,21 +51,14 @@ def check(connection: Connection) -> None:
     """
     settings = connection.cluster.settings
 
-    def create(at: Requests, _: bool) -> dict[int, Any]:
-        info = at.info()
-        made = cache_get_or_create_with_config(
-            at.connection, _properties(settings.cache, settings.backups)
-        )
-        if made.status:
-            raise Refused(made.status, made.message)
-        read = cache_get_configuration(at.connection, info)
-        if read.status:
-            raise Refused(read.status, read.message)
-        _warn_of_clock_changes(at)
-        configuration: dict[int, Any] = read.value
+    def create(at: Requests, _: bool) -> Steps[dict[int, Any]]:
+        properties = _properties(settings.cache, settings.backups)
+        yield from at.ask(cache_get_or_create_with_config, properties)
+        configuration: dict[int, Any] = yield from at.ask(cache_get_configuration, at.info())
+        yield from _warn_of_clock_changes(at)
         return configuration
 
-    configuration = connection.call(_OPEN, create)
+    configuration = drive(connection.calling(_OPEN, create))
     wrong = [text for code, (value, text) in _REQUIRED.items() if configuration[code] != value]
     if configuration[prop.PROP_PARTITION_LOSS_POLICY] not in (
         PartitionLossPolicy.READ_WRITE_SAFE,
@@ -81,18 +74,19 @@ def check(connection: Connection) -> None:
         raise InvalidOption("option 'cacheName'", reason, advice)
 
 
-def has_summer_time(at: Requests) -> bool:
+def has_summer_time(at: Requests) -> Steps[bool]:
     """Return whether the clock of SQL is another one in summer."""
-    winter, summer = (milliseconds(moment) for moment in at.select(_SEASONS)[0])
+    rows = yield from at.select(_SEASONS)
+    winter, summer = map(milliseconds, rows[0])
     return (summer - winter) % _DAY != 0
 
 
-def _warn_of_clock_changes(at: Requests) -> None:
+def _warn_of_clock_changes(at: Requests) -> Steps[None]:
     """Log a warning if the clock of SQL repeats an hour in autumn.
 
     It shows whether the cluster has SQL at all, too.
     """
-    if has_summer_time(at):
+    if (yield from has_summer_time(at)):
         _log.warning(
             "the nodes of the Ignite cluster have a time zone with daylight saving time; in the "
             "hour that is repeated in autumn, leases can end early: start them with "

@@ -13,8 +13,9 @@ from ojobchannels import remote
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.remote import Operation, Rule
+from ojobchannels.remote.leases import HeldLeases
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
-from ojobchannels.steps import Steps, drive
+from ojobchannels.steps import Steps, performed
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused, TooFewNodes
 from ojobchannels_ignite.reader import table_of
@@ -42,8 +43,8 @@ class _Step(NamedTuple):
 class Locks(RemoteLocks):
     """The part of a handle that serves the locks."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, connection.cluster.waiters)
+    def __init__(self, connection: Connection, leases: HeldLeases | None = None) -> None:
+        super().__init__(connection, connection.cluster.waiters, leases)
         self._connection = connection
         self._rows = LockRows(connection.channel)
         table = table_of(connection)
@@ -54,26 +55,29 @@ class Locks(RemoteLocks):
         )
 
     @hookimpl
-    def lock_info(self, name: str) -> LockInfo | None:
-        state, now = drive(self._look(remote.LOCK_INFO, name))
+    @performed
+    def lock_info(self, name: str) -> Steps[LockInfo | None]:
+        state, now = yield from self._look(remote.LOCK_INFO, name)
         return _info(state) if state.is_live(now) else None
 
     @hookimpl
-    def locks(self) -> list[LockInfo]:
-        def read(at: Requests, _: bool) -> list[LockInfo]:
+    @performed
+    def locks(self) -> Steps[list[LockInfo]]:
+        def read(at: Requests, _: bool) -> Steps[list[LockInfo]]:
             infos: list[LockInfo] = []
             low = self._rows.first
-            while rows := at.select(self._held, low, self._rows.last, _BATCH):
+            while rows := (yield from at.select(self._held, low, self._rows.last, _BATCH)):
                 states = ((self._rows.parse(text), milliseconds(now)) for text, now in rows)
                 infos += [_info(state) for state, now in states if state.is_live(now)]
                 low = rows[-1][0]
             return sorted(infos)
 
-        return self._connection.call(remote.LOCKS, read)
+        return self._connection.calling(remote.LOCKS, read)
 
     @hookimpl
-    def share(self, name: str, token: str) -> list[int] | bool:
-        state, now = drive(self._look(SHARE, name))
+    @performed
+    def share(self, name: str, token: str) -> Steps[list[int] | bool]:
+        state, now = yield from self._look(SHARE, name)
         return [] if _holds(state, token, now) else False
 
     def _lock_id(self, name: str) -> str:
@@ -103,13 +107,13 @@ class Locks(RemoteLocks):
     def _free_locks(self, leases: Sequence[tuple[str, str]]) -> Steps[None]:
         left = list(leases)
 
-        def free(at: Requests, _: bool) -> None:
+        def free(at: Requests, _: bool) -> Steps[None]:
             while left:
                 name, token = left[-1]
-                self._step(at, name, _freed_by(token), {})
+                yield from self._step(at, name, _freed_by(token), {})
                 left.pop()
 
-        return self._connection.calling_in_one_step(CLOSE, free)
+        return self._connection.calling(CLOSE, free)
 
     def _extend_leases(
         self, leases: Sequence[LeaseRequest], seconds: float
@@ -163,7 +167,7 @@ class Locks(RemoteLocks):
 
     def _look(self, operation: Operation, name: str) -> Steps[tuple[LockState, int]]:
         key = self._rows.row_key(name)
-        text, now = yield from self._connection.calling_in_one_step(
+        text, now = yield from self._connection.calling(
             operation, lambda at, _: at.read(self._read, key)
         )
         return (LockState(name, 0) if text is None else self._rows.parse(text)), now
@@ -178,22 +182,22 @@ class Locks(RemoteLocks):
         """
         sent: dict[str, _Step] = {}
 
-        def attempt(at: Requests, again: bool) -> _Step:
+        def attempt(at: Requests, again: bool) -> Steps[_Step]:
             try:
-                step = self._step(at, name, change, sent)
+                step = yield from self._step(at, name, change, sent)
             except Refused:  # it may have no copy of the lock because it has lost the others
                 if operation in _GRANTING:
-                    self._check_nodes(at, None, name)
+                    yield from self._check_nodes(at, None, name)
                 raise
             if operation in _GRANTING:
-                self._check_nodes(at, step, name)
+                yield from self._check_nodes(at, step, name)
             if again and step.after is None and operation in (remote.UNLOCK, _FORCE_UNLOCK):
                 raise operation.unknown(self._connection.channel)
             return step
 
-        return self._connection.calling_in_one_step(operation, attempt, seconds)
+        return self._connection.calling(operation, attempt, seconds)
 
-    def _check_nodes(self, at: Requests, step: _Step | None, name: str) -> None:
+    def _check_nodes(self, at: Requests, step: _Step | None, name: str) -> Steps[None]:
         """Check that the node which has made this step is not in the smaller part of a cluster.
 
         It is checked afterwards: a node that had too few others at the step still has too few.
@@ -202,13 +206,15 @@ class Locks(RemoteLocks):
             TooFewNodes: It may be; a lock that it has granted is released again.
         """
         needed = self._connection.cluster.settings.min_nodes
-        if needed == 1 or (connected := at.nodes()) >= needed:
+        if needed == 1 or (connected := (yield from at.nodes())) >= needed:
             return
         if step and step.after is not None and step.after.fence > step.before.fence:
-            self._step(at, name, _freed_by(step.after.token), {})
+            yield from self._step(at, name, _freed_by(step.after.token), {})
         raise TooFewNodes(f"{connected} of at least {needed} nodes (minNodes) are connected")
 
-    def _step(self, at: Requests, name: str, change: _Change, sent: dict[str, _Step]) -> _Step:
+    def _step(
+        self, at: Requests, name: str, change: _Change, sent: dict[str, _Step]
+    ) -> Steps[_Step]:
         """Read and replace a state, again and again while others do so.
 
         Args:
@@ -219,12 +225,12 @@ class Locks(RemoteLocks):
         """
         key = self._rows.row_key(name)
         while True:
-            text, now = at.read(self._read, key)
+            text, now = yield from at.read(self._read, key)
             if text in sent:
                 return sent[text]
             if text is None:
                 # The time comes with a row, from the node that has it.
-                at.swap(key, None, self._rows.text(LockState(name, 0)), _KEPT)
+                yield from at.swap(key, None, self._rows.text(LockState(name, 0)), _KEPT)
                 continue
             before = self._rows.parse(text)
             after = change(before, now)
@@ -233,7 +239,8 @@ class Locks(RemoteLocks):
                 return step
             stored = self._rows.text(after)
             sent[stored] = step
-            if at.swap(key, text, stored, FOREVER if after.ttl else _kept(after.fence, now)):
+            ttl = FOREVER if after.ttl else _kept(after.fence, now)
+            if (yield from at.swap(key, text, stored, ttl)):
                 return step
 
 

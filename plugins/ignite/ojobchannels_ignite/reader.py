@@ -5,12 +5,13 @@ rows existed together at a moment between.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, matches
 from ojobchannels.remote import Operation
+from ojobchannels.steps import Steps
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused, is_missing
 from ojobchannels_ignite.requests import Requests
@@ -44,13 +45,13 @@ class Reader:
         self._marked = f"SELECT K, V {within} AND {sign} ORDER BY V LIMIT ?"
         self._delete = f"DELETE {within} AND NOT {sign}"
 
-    def all(self, operation: Operation) -> list[Row]:
+    def all(self, operation: Operation) -> Steps[list[Row]]:
         """Return all entries, oldest change first."""
         ends = time.monotonic() + self._connection.timeout / 2
         while True:
-            rows = list(self._read(operation, self._ascending))
+            rows = yield from self._read(operation, self._ascending)
             if len(rows) > 1 and len(rows) <= _LARGEST_STABLE and time.monotonic() < ends:
-                again = list(self._read(operation, self._prefixes))
+                again = yield from self._read(operation, self._prefixes)
                 if [(key, self._entries.position(text)) for key, text in rows] != [
                     (key, self._entries.position(text)) for key, text in again
                 ]:
@@ -63,12 +64,12 @@ class Reader:
 
     def page(
         self, match: Document, limit: int, newest_first: bool, after: int | None
-    ) -> list[Item]:
+    ) -> Steps[list[Item]]:
         """Return at most `limit` entries that match, after a position."""
         query = self._descending if newest_first else self._ascending
         size = min(limit, _PAGE) if match is None else _PAGE
 
-        def read(at: Requests, _: bool) -> list[Item]:
+        def read(at: Requests, _: bool) -> Steps[list[Item]]:
             low, high = self._entries.first, self._entries.last
             if after is not None and newest_first:
                 high = self._entries.at(after)
@@ -76,7 +77,7 @@ class Reader:
                 low = self._entries.at(after + 1)
             found: dict[str, Item] = {}
             while True:
-                rows = at.select(query, low, high, size)
+                rows = yield from at.select(query, low, high, size)
                 for key, text in rows:
                     item = self._entries.item(text)
                     if match is None or matches(match, item[1]):
@@ -88,61 +89,63 @@ class Reader:
                     return list(found.values())
                 low, high = (low, rows[-1][1]) if newest_first else (rows[-1][1], high)
 
-        return self._connection.call(remote.ITEMS, read)
+        return self._connection.calling(remote.ITEMS, read)
 
-    def one(self, at: Requests, newest_first: bool) -> tuple[str, Row] | None:
+    def one(self, at: Requests, newest_first: bool) -> Steps[tuple[str, Row] | None]:
         """Return the key of the row and the entry that was changed last, or first."""
         query = self._descending if newest_first else self._ascending
-        for key, text in at.select(query, self._entries.first, self._entries.last, 1):
-            return key, self._entries.parse(text)
-        return None
+        rows = yield from at.select(query, self._entries.first, self._entries.last, 1)
+        return (rows[0][0], self._entries.parse(rows[0][1])) if rows else None
 
-    def size(self) -> int:
+    def size(self) -> Steps[int]:
         """Return the number of entries."""
         bounds = self._entries.first, self._entries.last
-        return int(
-            self._connection.call(remote.SIZE, lambda at, _: at.select(self._count, *bounds)[0][0])
+        rows = yield from self._connection.calling(
+            remote.SIZE, lambda at, _: at.select(self._count, *bounds)
         )
+        return int(rows[0][0])
 
-    def next_position(self, at: Requests) -> int:
+    def next_position(self, at: Requests) -> Steps[int]:
         """Return a position after all earlier ones."""
         counter = self._entries.counter
         try:
-            return at.add(counter, 1)
+            return (yield from at.add(counter, 1))
         except Refused as error:
             if not is_missing(error):
                 raise
         # Where a cluster has lost its data, positions continue to grow with its clock.
-        at.create_counter(counter, at.now() * 1000)
-        return at.add(counter, 1)
+        yield from at.create_counter(counter, (yield from at.now()) * 1000)
+        return (yield from at.add(counter, 1))
 
-    def last_position(self, operation: Operation) -> int:
+    def last_position(self, operation: Operation) -> Steps[int]:
         """Return the position of the last change, or 0."""
-        found = self._connection.call(operation, lambda at, _: self.one(at, newest_first=True))
+        found = yield from self._connection.calling(
+            operation, lambda at, _: self.one(at, newest_first=True)
+        )
         return found[1].position if found else 0
 
-    def marked(self, operation: Operation, until: int) -> Iterator[tuple[str, str]]:
-        """Yield the keys of entries that have a mark, up to a position, and their texts."""
-        end = self._entries.at(until + 1)
-        for row_key, text in self._read(operation, self._marked, end):
-            yield row_key[self._entries.key_start :], text
+    def marked(self, operation: Operation, until: int) -> Steps[list[str]]:
+        """Return the keys of the entries that have a mark, up to a position."""
+        rows = yield from self._read(operation, self._marked, self._entries.at(until + 1))
+        return [row_key[self._entries.key_start :] for row_key, _ in rows]
 
-    def remove(self, operation: Operation, until: int) -> None:
+    def remove(self, operation: Operation, until: int) -> Steps[None]:
         """Remove the entries that have no mark, up to a position."""
         bounds = self._entries.first, self._entries.at(until + 1)
-        self._connection.call(operation, lambda at, _: at.run(self._delete, *bounds))
+        return self._connection.calling(operation, lambda at, _: at.run(self._delete, *bounds))
 
     def _read(
         self, operation: Operation, query: str, last: str | None = None
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Steps[list[tuple[str, str]]]:
         low, high = self._entries.first, last or self._entries.last
+        found: list[tuple[str, str]] = []
         while True:
-            rows = self._connection.call(operation, _selection(query, low, high))
-            yield from rows
+            rows = yield from self._connection.calling(operation, _selection(query, low, high))
+            found += rows
             if len(rows) < _PAGE:
-                return
+                return found
             low = self._entries.at(self._entries.position(rows[-1][1]) + 1)
 
 
-def _selection(query: str, low: str, high: str) -> Callable[[Requests, bool], list[Any]]:
+def _selection(query: str, low: str, high: str) -> Callable[[Requests, bool], Steps[list[Any]]]:
     return lambda at, _: at.select(query, low, high, _PAGE)

@@ -1,20 +1,17 @@
 """The requests to a cache, on one connection: each is one round trip."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from pyignite.api.key_value import (
-    cache_get,
-    cache_get_all,
-    cache_put_if_absent,
-    cache_replace_if_equals,
-)
-from pyignite.api.result import APIResult
+from pyignite.api.key_value import cache_get, cache_put_if_absent, cache_replace_if_equals
 from pyignite.api.sql import resource_close, sql_fields
 from pyignite.datatypes import Bool, ExpiryPolicy, Long, String
 from pyignite.queries import Query, query_perform
 from pyignite.queries.cache_info import CacheInfo
 
+from ojobchannels.steps import Steps
 from ojobchannels_ignite.errors import Refused
 from ojobchannels_ignite.node import NodeConnection
 
@@ -24,10 +21,10 @@ _CREATE: Final = 9000
 
 
 class Requests:
-    """What a handle asks of its cache.
+    """What a handle asks of its cache, as steps.
 
     Args:
-        connection: A connection that no other thread uses meanwhile.
+        connection: A connection that no other call uses meanwhile.
         cache_id: The number of the cache.
 
     Attributes:
@@ -39,18 +36,22 @@ class Requests:
         self.wrote = False
         self._id = cache_id
 
-    def get(self, key: str) -> str | None:
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
+        """Return the value that a function of pyignite gets on the connection.
+
+        Raises:
+            Refused: The cluster replied with an error.
+        """
+        result = yield partial(function, self.connection, *arguments)
+        if result.status:
+            raise Refused(result.status, result.message)
+        return result.value
+
+    def get(self, key: str) -> Steps[str | None]:
         """Return the text of a key, or None; an expired one is not there."""
-        text: str | None = _value(cache_get(self.connection, self.info(), key, String))
-        return text
+        return self.ask(cache_get, self.info(), key, String)
 
-    def get_all(self, keys: list[str]) -> dict[str, str]:
-        """Return the texts of those keys that exist, each read by itself."""
-        hinted = [(key, String) for key in keys]
-        texts: dict[str, str] = _value(cache_get_all(self.connection, self.info(), hinted))
-        return texts
-
-    def swap(self, key: str, old: str | None, new: str, ttl: int = FOREVER) -> bool:
+    def swap(self, key: str, old: str | None, new: str, ttl: int = FOREVER) -> Steps[bool]:
         """Store a text if the key still has the old one, or is still absent, in one atomic step.
 
         Args:
@@ -62,29 +63,24 @@ class Requests:
         self.wrote = True
         info = self.info(ttl)
         if old is None:
-            done = cache_put_if_absent(self.connection, info, key, new, String, String)
-        else:
-            done = cache_replace_if_equals(
-                self.connection, info, key, old, new, String, String, String
-            )
-        return bool(_value(done))
+            return self.ask(cache_put_if_absent, info, key, new, String, String)
+        return self.ask(cache_replace_if_equals, info, key, old, new, String, String, String)
 
-    def select(self, query: str, *arguments: str | int) -> list[list[Any]]:
+    def select(self, query: str, *arguments: str | int) -> Steps[list[list[Any]]]:
         """Return the rows of a query, which are few."""
-        reply = sql_fields(self.connection, self.info(), query, _ROWS, list(arguments))
-        result = _value(reply)
+        result = yield from self.ask(sql_fields, self.info(), query, _ROWS, list(arguments))
         if result["more"]:
-            _value(resource_close(self.connection, result["cursor"]))
+            yield from self.ask(resource_close, result["cursor"])
             raise RuntimeError(f"{query!r} has more than {_ROWS} rows")
         rows: list[list[Any]] = result["data"]
         return rows
 
-    def run(self, statement: str, *arguments: str | int) -> None:
+    def run(self, statement: str, *arguments: str | int) -> Steps[None]:
         """Run a statement that changes rows."""
         self.wrote = True
-        _value(sql_fields(self.connection, self.info(), statement, _ROWS, list(arguments)))
+        yield from self.ask(sql_fields, self.info(), statement, _ROWS, list(arguments))
 
-    def read(self, query: str, key: str) -> tuple[str | None, int]:
+    def read(self, query: str, key: str) -> Steps[tuple[str | None, int]]:
         """Return the text of a key, and the milliseconds since 1970 just before it was read.
 
         Both come from the node that has the key, so that all clients see one clock.
@@ -93,38 +89,38 @@ class Requests:
             query: Selects the text and the time for a key.
             key: The key.
         """
-        rows = self.select(query, key)
+        rows = yield from self.select(query, key)
         return (rows[0][0], milliseconds(rows[0][1])) if rows else (None, 0)
 
-    def now(self) -> int:
+    def now(self) -> Steps[int]:
         """Return the milliseconds since 1970 by the clock of the node that is connected."""
-        return milliseconds(self.select("SELECT CURRENT_TIMESTAMP")[0][0])
+        return milliseconds((yield from self.select("SELECT CURRENT_TIMESTAMP"))[0][0])
 
-    def nodes(self) -> int:
+    def nodes(self) -> Steps[int]:
         """Return the number of nodes in the cluster, as the node that is connected sees it."""
-        return int(self.select("SELECT COUNT(*) FROM SYS.NODES WHERE IS_CLIENT = FALSE")[0][0])
+        rows = yield from self.select("SELECT COUNT(*) FROM SYS.NODES WHERE IS_CLIENT = FALSE")
+        return int(rows[0][0])
 
-    def create_counter(self, name: str, value: int) -> None:
+    def create_counter(self, name: str, value: int) -> Steps[None]:
         """Create a counter, unless it exists."""
         fields = [("name", String), ("value", Long), ("configured", Bool)]
         values = {"name": name, "value": value, "configured": False}
-        _value(query_perform(Query(_CREATE, fields), self.connection, query_params=values))
+        query = Query(_CREATE, fields)
+        yield from self.ask(lambda at: query_perform(query, at, query_params=values))
 
-    def add(self, name: str, number: int) -> int:
+    def add(self, name: str, number: int) -> Steps[int]:
         """Add to a counter and return its value; pyignite has no function for it.
 
         Raises:
             Refused: There is no such counter (see `errors.is_missing`).
         """
-        fields = [("name", String), ("group", String), ("number", Long)]
+        query = Query(_ADD, [("name", String), ("group", String), ("number", Long)])
         values = {"name": name, "group": None, "number": number}
-        reply = query_perform(
-            Query(_ADD, fields),
-            self.connection,
-            query_params=values,
-            response_config=[("value", Long)],
+        reply = [("value", Long)]
+        value = yield from self.ask(
+            lambda at: query_perform(query, at, query_params=values, response_config=reply)
         )
-        return int(_value(reply)["value"])
+        return int(value["value"])
 
     def info(self, ttl: int | None = None) -> CacheInfo:
         """Return what names the cache in a request, with an expiry policy if there is a ttl."""
@@ -143,9 +139,3 @@ _ROWS: Final = 1000
 def milliseconds(moment: tuple[datetime, int]) -> int:
     """Return the milliseconds since 1970 of a time that a query returned."""
     return round(moment[0].timestamp() * 1000)
-
-
-def _value(result: APIResult) -> Any:
-    if result.status:
-        raise Refused(result.status, result.message)
-    return result.value

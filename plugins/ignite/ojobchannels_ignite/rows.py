@@ -7,7 +7,7 @@ the entries of a channel together, in the order of their last change.
 import secrets
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.documents import Document, Item, Key, decode, encode
+from ojobchannels.documents import Document, Item, decode, encode
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import MISSING
 from ojobchannels_ignite.requests import FOREVER
@@ -94,17 +94,15 @@ class Entries:
         """Return the position in the text of a key with a value."""
         return int(text[self._start : self._start + _POSITION])
 
-    def present(
-        self, position: int, key: Key, value: Document, mark: int | None, writer: str
-    ) -> str:
-        """Return the text of a key with a value; whether it has a mark can be seen outside."""
-        body = {"k": key.document, "v": value, "f": mark, "w": writer}
-        marked = "-" if mark is None else "m"
+    def present(self, position: int, row: Row) -> str:
+        """Return the text of a row with a value; whether it has a mark can be seen outside."""
+        body = {"k": row.key, "v": row.value, "f": row.mark, "w": new_writer()}
+        marked = "-" if row.mark is None else "m"
         return f"{self._present}{position:0{_POSITION}}{marked}{encode(body)}"
 
-    def gone(self, mark: int | None, writer: str) -> tuple[str, int]:
+    def gone(self, mark: int | None) -> tuple[str, int]:
         """Return the text of a key without a value, and its ttl."""
-        text = f"{self._gone}{encode({'f': mark, 'w': writer})}"
+        text = f"{self._gone}{encode({'f': mark, 'w': new_writer()})}"
         return text, _GONE_TTL if mark is None else FOREVER
 
     @property

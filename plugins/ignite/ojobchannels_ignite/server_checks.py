@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from pyignite.api.cache_config import cache_get_configuration
 from pyignite.datatypes import prop_codes as prop
 
 from ojobchannels.hookspecs import Finding, Health
 from ojobchannels.remote import Operation
+from ojobchannels.steps import Steps, drive
 from ojobchannels_ignite.cache import has_summer_time
 from ojobchannels_ignite.connection import Connection
-from ojobchannels_ignite.errors import Refused
 from ojobchannels_ignite.requests import Requests
 
 _HEALTH: Final = Operation("health")
@@ -22,15 +22,14 @@ _NODES: Final = "SELECT VERSION FROM SYS.NODES WHERE IS_CLIENT = FALSE"
 def health(connection: Connection) -> Health:
     """Return the state of the cluster."""
 
-    def read(at: Requests, _: bool) -> tuple[list[str], int, bool, int]:
-        configuration = cache_get_configuration(at.connection, at.info())
-        if configuration.status:
-            raise Refused(configuration.status, configuration.message)
-        backups: Any = configuration.value[prop.PROP_BACKUPS_NUMBER]
-        versions = [str(version).partition("#")[0] for (version,) in at.select(_NODES)]
-        return sorted(versions), int(backups), has_summer_time(at), at.now()
+    def read(at: Requests, _: bool) -> Steps[tuple[list[str], int, bool, int]]:
+        configuration = yield from at.ask(cache_get_configuration, at.info())
+        rows = yield from at.select(_NODES)
+        versions = sorted(str(version).partition("#")[0] for (version,) in rows)
+        summer_time = yield from has_summer_time(at)
+        return versions, configuration[prop.PROP_BACKUPS_NUMBER], summer_time, (yield from at.now())
 
-    versions, backups, summer_time, wall = connection.call(_HEALTH, read)
+    versions, backups, summer_time, wall = drive(connection.calling(_HEALTH, read))
     findings = tuple(_findings(versions, backups, summer_time))
     return Health(f"Apache Ignite {versions[0]}", wall, findings)
 

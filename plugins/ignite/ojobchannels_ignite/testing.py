@@ -8,13 +8,17 @@ from urllib.parse import urlsplit, urlunsplit
 from pyignite import Client
 from pyignite.api.cache_config import cache_destroy
 
+from ojobchannels.errors import ChannelError
 from ojobchannels.plugins import checked_options, registry
+from ojobchannels.remote import Operation
+from ojobchannels.steps import drive
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
 from ojobchannels_ignite.cluster import Cluster
-from ojobchannels_ignite.errors import NotConnected
+from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.options import Settings, settings_of
 
 _TIMEOUT: Final = 60.0
+_CLEAR: Final = Operation("clear")
 
 
 class SharedIgnite(SharedServer):
@@ -42,8 +46,9 @@ class SharedIgnite(SharedServer):
         """Destroy the cache."""
         cluster = Cluster(_settings_of(self.url_of(token)))
         try:
-            with suppress(NotConnected), cluster.requests(_TIMEOUT) as requests:
-                cache_destroy(requests.connection, token)
+            connection = Connection(token, cluster, _TIMEOUT)
+            with suppress(ChannelError):  # such as one that no node can be reached
+                drive(connection.calling(_CLEAR, lambda at, _: at.ask(cache_destroy, token)))
         finally:
             cluster.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import socket
 import subprocess
@@ -177,6 +178,12 @@ def test_tls_and_a_login_are_checked_on_both_sides(tmp_path: Path) -> None:
             channel.set("key", 1)
             with channel.lock("nightly", ttl=30):
                 assert channel.get("key") == 1
+
+        async def use_in_loop() -> None:
+            async with oc.open_async_channel("orders", server.url, **trusted) as channel:
+                assert await channel.get("key") == 1
+
+        asyncio.run(use_in_loop())
         with pytest.raises(oc.ChannelUnavailable, match="certificate") as refused:
             oc.open_channel("orders", server.url, tls_cert=trusted["tls_cert"], timeout=1)
         assert "ignite:ignite" not in whole_text(refused.value)

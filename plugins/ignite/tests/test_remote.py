@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from ojobchannels.testing.contracts.remote import RemoteContract
 from ojobchannels.testing.contracts.remote.clock import ServerClock
+from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
+from ojobchannels.testing.contracts.remote.outages import OutageContract
+from ojobchannels.testing.contracts.remote.requests import LostRequestContract
+from ojobchannels.testing.kit.subject import Subject
 from ojobchannels_ignite import locks, requests
 from ojobchannels_ignite.testing import SharedIgnite
 
@@ -19,16 +24,26 @@ if TYPE_CHECKING:
 _WRITES = ("set", "fenced set", "add", "get_set")
 
 
-class TestIgnite(RemoteContract):
-    """On a node of the session, and on nodes to stop."""
+class OnIgnite:
+    """A node of the session, and what is true of every node."""
 
     repeats_writes = True
     remembers_unlock = True
     remembers_eviction = True
-    reads_first = frozenset({*_WRITES, "pop", "shift"})
-    deciding = dict.fromkeys(("lock", "unlock", "extend", "force_unlock", "pop", "shift"), 2) | (
-        dict.fromkeys(("add", "get_set"), 3)
-    )
+    reads_first: ClassVar[Collection[str]] = frozenset({*_WRITES, "pop", "shift"})
+    deciding: ClassVar[Mapping[str, int]] = {
+        **dict.fromkeys(("lock", "unlock", "extend", "force_unlock", "pop", "shift"), 2),
+        **dict.fromkeys(("add", "get_set"), 3),
+    }
+
+    @pytest.fixture
+    def ojob_server(self, url: str) -> SharedIgnite:
+        return SharedIgnite(url)
+
+
+class TestIgnite(OnIgnite, RemoteContract):
+    """On a node of the session, and on nodes to stop."""
+
     round_trips = dict.fromkeys(_WRITES, 3) | {
         "unset": 2,
         "fenced unset": 2,
@@ -41,10 +56,6 @@ class TestIgnite(RemoteContract):
     waiter_requests = 50  # it polls
     shortest_lease = 5  # all wait for a second while a cache is made or removed
     tick = 1e-3
-
-    @pytest.fixture
-    def ojob_server(self, url: str) -> SharedIgnite:
-        return SharedIgnite(url)
 
     @pytest.fixture
     def ojob_own_server(self, server: IgniteServer) -> SharedIgnite:
@@ -61,3 +72,12 @@ class TestIgnite(RemoteContract):
         for module in (locks, requests):
             monkeypatch.setattr(module, "milliseconds", now)
         return clock
+
+
+@pytest.mark.thorough
+class TestFaultsInLoop(OnIgnite, LostRequestContract, OutageContract):
+    """Operations in a loop survive a broken connection and a node that does not reply, too."""
+
+    @pytest.fixture
+    def ojob_subject(self, ojob_server: SharedIgnite, server_part: str) -> Subject:
+        return LoopSubject("ignite", {"url": ojob_server.url_of(server_part)})
