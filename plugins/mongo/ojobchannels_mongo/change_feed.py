@@ -13,10 +13,10 @@ from pymongo.change_stream import CollectionChangeStream
 from pymongo.read_concern import ReadConcern
 
 from ojobchannels.changes import Backlog, Change, Feed, Versions, start_thread
-from ojobchannels.documents import Key, decode, encode
+from ojobchannels.documents import Key, decode
 from ojobchannels.remote import Backoff, Operation
 from ojobchannels_mongo.change_stream import AWAIT_MS, FIRST_PAUSE, LONGEST_PAUSE
-from ojobchannels_mongo.codec import FIRST, position_of, row_id, value_of
+from ojobchannels_mongo.codec import FIRST, ids_of, position_of, row_id, value_of
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.errors import DRIVER_ERRORS, message_of
 from ojobchannels_mongo.servers import Collections, Row
@@ -26,7 +26,6 @@ _log = logging.getLogger("ojobchannels.mongo")
 _SUBSCRIBE: Final = Operation("subscribe")
 _LOOK: Final = Operation("look for changes")
 _LOOK_AGAIN: Final = 0.25
-_BEYOND_ALL_KEYS: Final = Key("\U0010ffff")
 _Stream = CollectionChangeStream[Row]
 
 
@@ -62,8 +61,7 @@ class StreamFeed(Backlog):
             raise
 
     def _open(self, at: Collections) -> _Stream:
-        channel = encode(self._connection.channel)
-        ids = {"$gt": channel, "$lt": channel + _BEYOND_ALL_KEYS}
+        ids = ids_of(self._connection.channel)
         return at.documents.with_options(read_concern=ReadConcern("majority")).watch(
             [{"$match": {"documentKey._id": ids}}],
             full_document="updateLookup",

@@ -16,6 +16,7 @@ _LARGEST: Final = 16 * 1024 * 1024
 _REST: Final = 64  # upper bound of the bytes that the server adds to a row
 _REFERENCE: Final = b"$ref\x00"
 _LAST_POSITION: Final = 2**64 - 1
+_BEYOND_ALL_KEYS: Final = "\U0010ffff"
 _FENCES: Final = range(-(2**63), 2**63)
 
 VALUE: Final = {"_id": 0, "v": 1, "j": 1}
@@ -24,6 +25,12 @@ VALUE: Final = {"_id": 0, "v": 1, "j": 1}
 def row_id(channel: str, key: str) -> str:
     """Return the `_id`: the channel as JSON text, whose end is clear, and the key or lock name."""
     return encode(channel) + key
+
+
+def ids_of(channel: str) -> dict[str, str]:
+    """Return the condition on the `_id` that selects the rows of a channel."""
+    first = row_id(channel, "")
+    return {"$gt": first, "$lt": first + _BEYOND_ALL_KEYS}
 
 
 def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[str, Any]:

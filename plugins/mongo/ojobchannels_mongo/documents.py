@@ -118,13 +118,18 @@ class Documents:
     @hookimpl
     @performed
     def size(self) -> Steps[int]:
-        return self._counting(self._own)
+        return self._reader.counting()
 
     @hookimpl
     @performed
     def size_until(self, position: int) -> Steps[int]:
         until = {"$gt": codec.FIRST, "$lte": codec.timestamp_of(position)}
-        return self._counting(self._own | {"o": until})
+        query = self._own | {"o": until}
+
+        def count(at: Collections, _: bool) -> Steps[dict[str, int]]:
+            return one(partial(at.database.command, {"count": at.documents.name, "query": query}))
+
+        return int((yield from self._connection.calling(remote.SIZE, count))["n"])
 
     @hookimpl
     @performed
@@ -214,12 +219,6 @@ class Documents:
             while (yield from self._connection.calling(remote.DESTROY, remove)):
                 continue
         return True
-
-    def _counting(self, query: Row) -> Steps[int]:
-        def count(at: Collections, _: bool) -> Steps[dict[str, int]]:
-            return one(partial(at.database.command, {"count": at.documents.name, "query": query}))
-
-        return int((yield from self._connection.calling(remote.SIZE, count))["n"])
 
     def _storing(self, key: Key, value: Document, fence: int | None) -> Steps[bool]:
         update = codec.stored(self._channel, key, value, fence)

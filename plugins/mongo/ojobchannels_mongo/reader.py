@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
@@ -21,11 +21,12 @@ from ojobchannels.documents import Document, Item, indexed_text, is_below
 from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, one
-from ojobchannels_mongo.codec import FIRST, items_of, value_of
+from ojobchannels_mongo.codec import FIRST, ids_of, items_of, value_of
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections, Row
 from ojobchannels_mongo.statements import EXISTS
 
+_T = TypeVar("_T")
 _PAGE: Final = 20_000
 _POSITIONS: Final = {"_id": 0, "o": 1}
 _LARGEST_STABLE: Final = 10_000
@@ -56,16 +57,36 @@ class Reader:
         """Return these fields of all entries that fulfil the condition, oldest change first."""
         shown: Row = dict.fromkeys(fields, 1)
         if self._connection.server.replicated:
-            return self._snapshot(operation, condition, {"_id": 0} | shown)
+            pages = partial(self._pages, operation, condition, {"_id": 0} | shown)
+            return self._in_snapshot(pages)
         return self._stable(operation, condition, {"_id": 1, "o": 1} | shown)
 
-    def _snapshot(self, operation: Operation, condition: Row, shown: Row) -> Steps[list[Row]]:
-        pages = partial(self._pages, operation, condition, shown)
+    def counting(self) -> Steps[int]:
+        """Return the number of entries.
+
+        Outside of a snapshot, a count in the order of change counts an entry twice that moves to
+        the end meanwhile. Its `_id` stays where it is.
+        """
+        if self._connection.server.replicated:
+            return self._in_snapshot(partial(self._count, self._own | {"o": {"$gt": FIRST}}))
+        return self._count({"_id": ids_of(self._connection.channel), "o": EXISTS}, None)
+
+    def _count(self, wanted: Row, session: ClientSession | None) -> Steps[int]:
+        def count(at: Collections, _: bool) -> Steps[int]:
+            pipeline: list[Row] = [{"$match": wanted}, {"$count": "n"}]
+            with _detecting_loss_of(session):
+                cursor = yield partial(at.documents.aggregate, pipeline, session=session)
+                rows: list[dict[str, int]] = yield cursor.to_list
+            return rows[0]["n"] if rows else 0
+
+        return self._connection.calling(remote.SIZE, count)
+
+    def _in_snapshot(self, read: Callable[[ClientSession], Steps[_T]]) -> Steps[_T]:
         tries = 0
         while True:
             tries += 1
             session = self._connection.collections().client.start_session(snapshot=True)
-            reading: Steps[list[Row]] = one(partial(self._connection.within, session, pages))
+            reading: Steps[_T] = one(partial(self._connection.within, session, read))
             try:
                 return (yield from reading)
             except _SnapshotGone as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
+from bson.timestamp import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +129,32 @@ def test_the_largest_value_is_stored_and_a_larger_one_is_refused_before_it_is_se
             with pytest.raises(oc.InvalidValue, match="MongoDB accepts 16777216"):
                 attempt()
         assert channel.size() == 1
+
+
+def test_an_entry_that_moves_to_the_end_is_counted_once(
+    storage: Storage, in_background: Background
+) -> None:
+    """Where the server counts in the order of change, it may meet the entry there again."""
+    number, done = 4_000, threading.Event()
+    channel, other = storage.open(), storage.open()
+    with storage.client() as client:
+        rows = client[storage.config["args"]["database"]]["ojob_documents"]
+        rows.insert_many(
+            {"_id": row_id(storage.name, str(key)), "c": storage.name, "k": key, "v": 0, "o": order}
+            for key, order in ((str(n), Timestamp(1, n)) for n in range(number))
+        )
+
+    def move_the_oldest() -> None:
+        for key in itertools.cycle(range(number)):
+            other.set(key, 1)
+            if done.is_set():
+                return
+
+    writing = in_background(move_the_oldest)
+    counted = {channel.size() for _ in range(25)}
+    done.set()
+    writing.result()
+    assert counted == {number}
 
 
 def test_two_prefixes_are_separate(storage: Storage) -> None:
