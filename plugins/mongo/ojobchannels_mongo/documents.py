@@ -1,5 +1,7 @@
 """The operations on documents."""
 
+from __future__ import annotations
+
 import secrets
 import time
 from collections.abc import Callable

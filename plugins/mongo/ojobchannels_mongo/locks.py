@@ -1,5 +1,7 @@
 """The operations on locks: each is one command, evaluated with the server's clock."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final

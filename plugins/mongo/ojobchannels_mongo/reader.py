@@ -4,6 +4,8 @@ A replica set has snapshot reads. On a standalone server all rows are read, and 
 again; if these are equal, all rows existed together at a moment between.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
