@@ -1,6 +1,7 @@
 """Encode entries as rows of the collection, and decode them."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import bson
@@ -19,12 +20,22 @@ _LAST_POSITION: Final = 2**64 - 1
 _BEYOND_ALL_KEYS: Final = "\U0010ffff"
 _FENCES: Final = range(-(2**63), 2**63)
 
+_ORDER: Final = {"o": {"$type": "timestamp"}}
+_OF_REMOVAL: Final = {"gone": 1, "by": 1, "was": 1}
+_OF_TEXT: Final = {"j": 1, **_OF_REMOVAL}
+_OF_VALUE: Final = {"v": 1, **_OF_REMOVAL}
+
 VALUE: Final = {"_id": 0, "v": 1, "j": 1}
 
 
 def row_id(channel: str, key: str) -> str:
     """Return the `_id`: the channel as JSON text, whose end is clear, and the key or lock name."""
-    return encode(channel) + key
+    return _prefix(channel) + key
+
+
+@lru_cache
+def _prefix(channel: str) -> str:
+    return encode(channel)
 
 
 def ids_of(channel: str) -> dict[str, str]:
@@ -43,22 +54,17 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
         InvalidValue: The row would be larger than the server accepts.
         InvalidOption: The fence has more than 64 bits.
     """
-    row: dict[str, Any] = {"c": channel, "k": key.written()}
+    row = {"c": channel, "k": key.written(), "v": value}
     if fence is not None:
         row["f"] = checked_fence(fence)
-    packed = bson.encode(row | {"v": value})
-    other = "j"
+    packed, obsolete = bson.encode(row), _OF_TEXT
     if _REFERENCE in packed:
-        packed = bson.encode(row | {"j": encode(value)})
-        other = "v"
+        row["j"] = encode(row.pop("v"))
+        packed, obsolete = bson.encode(row), _OF_VALUE
     size = len(packed) + len(row_id(channel, key).encode()) + _REST
     if size > _LARGEST:
         raise InvalidValue("$", f"with its key it has {size} bytes; MongoDB accepts {_LARGEST}")
-    return {
-        "$set": RawBSONDocument(packed),
-        "$unset": {other: 1, "gone": 1, "by": 1, "was": 1},
-        "$currentDate": {"o": {"$type": "timestamp"}},
-    }
+    return {"$set": RawBSONDocument(packed), "$unset": obsolete, "$currentDate": _ORDER}
 
 
 def checked_fence(fence: int) -> int:
