@@ -11,10 +11,10 @@ from ojobchannels_redis.checks.health import health
 from ojobchannels_redis.checks.marks import sweep
 from ojobchannels_redis.checks.opening import check
 from ojobchannels_redis.documents import Documents
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Held, Locks
 from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.server import SERVERS, Client
-from ojobchannels_redis.topology import Keys
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:

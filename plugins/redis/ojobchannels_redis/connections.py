@@ -1,6 +1,7 @@
 """Connections to one server: redis-py's, one user at a time."""
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any, Final
 
@@ -29,14 +30,15 @@ class Connection:
     """An open connection.
 
     Attributes:
+        raw: The driver's connection.
         asking: Whether to send ASKING first, since another node of the cluster redirected with ASK.
         used_at: When it was given back, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_limit", "_wire", "asking", "used_at")
+    __slots__ = ("__weakref__", "_limit", "_wire", "asking", "raw", "used_at")
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.raw = connection
         self._wire = Wire(connection)
         self._limit = 0.0
         self.asking = False
@@ -71,7 +73,7 @@ class Connection:
             return not silent
         self._limit = 0.0  # can_read may change the timeout of the socket
         try:
-            return bool(self._connection.can_read(0))
+            return bool(self.raw.can_read(0))
         except ERRORS:
             return True
 
@@ -81,7 +83,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.disconnect()
+        self.raw.disconnect()
 
     abandon = close  # sends nothing
 
@@ -100,23 +102,38 @@ class Connection:
         self._limit = limit
 
 
-class Pool(pool.Pool[Connection]):
-    """Connections to one server."""
+class Pool(pool.Pool[Any]):
+    """Connections to one node.
 
-    def __init__(self, connect: Callable[[float], Connection]) -> None:
-        super().__init__(connect, ERRORS)
+    Args:
+        node: What the node is known by.
+        connect: Opens a connection to it within a number of seconds.
+        usable_since: As for any pool.
+
+    Attributes:
+        node: What the node is known by.
+    """
+
+    def __init__(
+        self,
+        node: Address,
+        connect: Callable[[Address, float], Any],
+        usable_since: Callable[[], float],
+    ) -> None:
+        super().__init__(partial(connect, node), ERRORS, usable_since)
+        self.node = node
 
 
 def open_connection(
     address: Address, settings: Settings, limit: float, sentinel: bool = False
-) -> Any:
-    """Return an open connection of redis-py, with its own retries off."""
+) -> Connection:
+    """Return an open connection, with the retries of redis-py off."""
     connection = new_connection(driver, address, settings, limit, sentinel)
     try:
         connection.connect()
     except (AttributeError, ValueError) as error:  # such as a host name that is not valid
         raise ConnectionError(f"cannot connect: {error}") from error
-    return connection
+    return Connection(connection)
 
 
 def new_connection(

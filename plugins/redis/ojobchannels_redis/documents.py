@@ -23,9 +23,9 @@ from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
 from ojobchannels_redis.errors import damage, is_refused
 from ojobchannels_redis.indexing.fields import FieldIndexes
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.topology import Keys
 
 _SNAPSHOT: Final = 10_000
 _PAGE: Final = 2_000

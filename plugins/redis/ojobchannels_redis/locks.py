@@ -17,9 +17,9 @@ from ojobchannels.host.forks import forget_in_children
 from ojobchannels.steps import Steps, drive, performed
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Client, scanning
 from ojobchannels_redis.subscriber import LOOK_WHEN_NOT, Waiter
-from ojobchannels_redis.topology import Keys
 
 _BATCH: Final = 1000
 

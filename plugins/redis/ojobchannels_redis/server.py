@@ -18,40 +18,53 @@ from ojobchannels.host.forks import notice_hidden_fork
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers, sole
 from ojobchannels.steps import Steps, drive, one
 from ojobchannels_redis import errors
-from ojobchannels_redis.connections import Command, Connection, Pool
+from ojobchannels_redis.connections import Command, Connection, Pool, open_connection
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.subscriber import Subscriber
-from ojobchannels_redis.topology import topology_of
+from ojobchannels_redis.topology.base import Standalone, Topology
+from ojobchannels_redis.topology.cluster import Cluster
+from ojobchannels_redis.topology.pools import Pools
+from ojobchannels_redis.topology.sentinel import Sentinel
 
 _SCANNED: Final = 1_000
 Exchange: TypeAlias = Callable[[Any, float], Steps[Any]]
 """Sends commands on a connection, and reads the replies; with the seconds for each part."""
+Find: TypeAlias = Callable[[float], Pool | Steps[Pool | None]]
+"""Returns the connections to use, or the steps that find them, within about that many seconds; None
+if there is nothing to send."""
 
 
 class Server:
     """A server, a service of Sentinels or a cluster, with the subscriber of all handles.
 
     Attributes:
-        lost_at: When a connection broke last, in seconds of the monotonic clock; others that have
-            not been used since then may be broken, too.
+        topology: What is known of its nodes, for threads and event loops.
+        pools: The connections of the threads.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.lost_at = 0.0
-        self.topology = topology_of(settings)
-        self.subscriber = Subscriber(self.topology.open_subscriber, settings.timeout)
+        self.topology = _topology_of(settings)
+        self.pools = Pools(self.topology, open_connection, drive)
+        self.subscriber = Subscriber(
+            lambda limit: drive(self.pools.connecting(limit)).raw, settings.timeout
+        )
 
     def close(self) -> None:
         """Close the connections and end the subscriber's thread."""
         self.subscriber.close()
-        for pool in self.topology.known():
-            pool.close()
+        self.pools.close()
 
     def forget(self) -> None:
         """Leave connections and threads to the parent, in a forked child."""
         self.subscriber.forget()
-        self.topology.forget()
+        self.pools.forget()
+
+
+def _topology_of(settings: Settings) -> Topology:
+    if settings.cluster:
+        return Cluster(settings)
+    return Sentinel(settings) if settings.service else Standalone(settings)
 
 
 SERVERS: Final = Servers(Server)
@@ -65,7 +78,6 @@ class Client:
         asks_directly: Whether a request is a call on this thread, which takes no step.
     """
 
-    topology: Any
     asks_directly = True
     perform: Callable[[Steps[Any]], Any] = staticmethod(drive)
     _sleep: Callable[[float], Any] = staticmethod(time.sleep)
@@ -73,7 +85,7 @@ class Client:
     def __init__(self, channel: str, server: Server) -> None:
         self.channel = channel
         self.server = server
-        self.topology = server.topology
+        self.pools = server.pools
 
     def wait_for(self, event: threading.Event, seconds: float) -> Any:
         """Wait until an event is set, for at most `seconds`."""
@@ -101,7 +113,7 @@ class Client:
         """
         return self._attempting(
             operation,
-            partial(self.topology.pool, key),
+            partial(self.pools.pool, key),
             command,
             self.server.settings.timeout if timeout is None else timeout,
             lost,
@@ -118,7 +130,7 @@ class Client:
         replies: list[Any] = [None] * len(commands)
         ends = time.monotonic() + timeout
         groups = yield from self._by_pool(operation, commands, timeout)
-        share = timeout / max(len(list(self.topology.known())), 1)
+        share = timeout / max(len(self.pools), 1)
         for pool, positions in groups.items():
             batch = [commands[position][1] for position in positions]
             try:
@@ -155,17 +167,17 @@ class Client:
 
         A node that fails over meanwhile is replaced by its successor.
         """
-        topology, ends = self.topology, time.monotonic() + self.server.settings.timeout
+        ends = time.monotonic() + self.server.settings.timeout
         results: dict[Pool, Any] = {}
         pending: Pool | None = None
 
-        def next_pool(limit: float) -> Pool | None:
+        def next_pool(limit: float) -> Steps[Pool | None]:
             nonlocal pending
-            pools = topology.pools(limit)
-            pending = next((pool for pool in pools if pool not in results), None)
+            yield from self.pools.locating(limit)
+            pending = next((pool for pool in self.pools.all() if pool not in results), None)
             return pending
 
-        topology.invalidate()
+        self.server.topology.invalidate()
         while True:
             left = max(ends - time.monotonic(), 0.001)
             result = yield from self._attempting(operation, next_pool, exchange, left)
@@ -178,11 +190,11 @@ class Client:
     ) -> Steps[dict[Pool, list[int]]]:
         groups: dict[Pool, list[int]] = {}
 
-        def group(limit: float) -> None:
+        def group(limit: float) -> Steps[None]:
+            yield from self.pools.locating(limit)
             groups.clear()
             for position, (key, _) in enumerate(commands):
-                pool = self.topology.pool(key, limit)
-                groups.setdefault(pool, []).append(position)
+                groups.setdefault(self.pools.to(key), []).append(position)
 
         yield from self._attempting(operation, group, _all_at_once([]), timeout)
         return groups
@@ -190,12 +202,12 @@ class Client:
     def _attempting(
         self,
         operation: Operation,
-        find: Callable[[float], Pool | None],
+        find: Find,
         exchange: Exchange | Command,
         timeout: float,
         lost: list[Exception] | None = None,
     ) -> Steps[Any]:
-        """Return the result of `exchange`; None, without beginning it, if `find` returns None.
+        """Return the result of `exchange`; None, without beginning it, if `find` finds None.
 
         For a single command, which is most of what there is, no more generators are made than this.
         """
@@ -207,7 +219,8 @@ class Client:
             pool = connection = None
             limit = attempts.next_limit()
             try:
-                pool = redirected or find(limit)
+                found = redirected or find(limit)
+                pool = found if isinstance(found, Pool) else (yield from found)
                 if pool is None:
                     return None
                 connection = None if once else pool.take_recent()
@@ -236,12 +249,11 @@ class Client:
                     lost += attempts.lost
                 return reply
             redirect = isinstance(error, AskError | MovedError) and self.server.settings.cluster
-            redirected = self.topology.follow(error) if redirect else None
+            redirected = self.pools.follow(error) if redirect else None
             outcome = Outcome.NOT_DONE
             if not redirect:
-                if errors.is_connection_lost(error):
-                    self.server.lost_at = time.monotonic()
-                    self.topology.invalidate()
+                if pool and errors.is_connection_lost(error):
+                    self.pools.lose(pool)
                 outcome = errors.outcome_of(error, connection is not None, operation.patient)
             pause = attempts.pause_before_next(error, outcome)
             if pause is None:
@@ -260,7 +272,7 @@ class Client:
         return errors.explain(error, operation, self.channel, settings, attempts.spent())
 
 
-def _only(pool: Pool) -> Callable[[float], Pool]:
+def _only(pool: Pool) -> Find:
     return lambda _: pool
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
@@ -10,11 +10,12 @@ import redis
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
 from ojobchannels_redis import scripts
-from ojobchannels_redis.connections import open_connection
+from ojobchannels_redis.connections import Connection, open_connection
 from ojobchannels_redis.options import Settings, settings_of
 from ojobchannels_redis.scripts import Script
 
 _BATCH: Final = "1000"
+_SECONDS: Final = 5.0
 
 
 class SharedRedis(SharedServer):
@@ -47,11 +48,10 @@ class SharedRedis(SharedServer):
         with self._connection() as server:
             cursor = b""
             while cursor != b"0":
-                server.send_command("SCAN", cursor or "0", "MATCH", f"{prefix}:*", "COUNT", _BATCH)
-                cursor, keys = server.read_response()
+                command = ("SCAN", cursor or "0", "MATCH", f"{prefix}:*", "COUNT", _BATCH)
+                cursor, keys = server.ask(command, _SECONDS)
                 if keys:
-                    server.send_command("UNLINK", *keys)
-                    server.read_response()
+                    server.ask(("UNLINK", *keys), _SECONDS)
 
     def own_client(self, url: str, number: int) -> str:
         """Return the URL: a fault affects the connection of one call only."""
@@ -66,17 +66,16 @@ class SharedRedis(SharedServer):
         texts = {value.text for value in vars(scripts).values() if isinstance(value, Script)}
         with self._connection() as server:
             for text in texts:
-                server.send_command("SCRIPT", "LOAD", text)
-                server.read_response()
+                server.ask(("SCRIPT", "LOAD", text), _SECONDS)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _connection(self) -> Iterator[Connection]:
         settings, _ = _settings_of(self.url)
-        connection = open_connection(settings.addresses[0], settings, settings.timeout)
+        connection = open_connection(settings.addresses[0], settings, _SECONDS)
         try:
             yield connection
         finally:
-            connection.disconnect()
+            connection.close()
 
 
 def _settings_of(url: str) -> tuple[Settings, str]:

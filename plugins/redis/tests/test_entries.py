@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels_redis.topology import Keys, slot
+from ojobchannels_redis.keys import Keys, slot
 
 if TYPE_CHECKING:
     import redis

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.aio.native.channel import NativeChannel
 from ojobchannels.testing.contracts.remote.base import use_everything
+from ojobchannels.testing.contracts.remote.cancelled import until
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import (
     Certificates,
@@ -23,7 +28,7 @@ from ojobchannels.testing.torture.proving import assert_exclusion
 from ojobchannels.testing.torture.targets import on_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 
 # A primary that is only slow must not be replaced: until it notices, it would grant locks as well.
 PATIENCE = "4000"
-PLAN = Plan(sections=10_000, faults=("kill", "stop", "failover"), pause=1)
+PLAN = Plan(sections=10_000, faults=("kill", "stop", "failover"), pause=1, asynchronous=True)
 
 
 @pytest.fixture
@@ -91,6 +96,72 @@ def test_sentinels_lead_to_the_primary_before_and_after_a_failover() -> None:
             oc.open_channel("orders", type="redis", sentinels=[sentinel], service="other")
 
 
+def test_a_service_is_used_in_the_event_loop() -> None:
+    """A task that waits for a lock gets it after a failover, too."""
+    with or_skip(), RedisSentinel() as group:
+        old, new = group.servers
+
+        async def test() -> None:
+            async with in_loop(group) as (channel, other):
+                await use_in_loop(channel, other)
+                held = other.lock("nightly", ttl=600)
+                waiting = await begin_to_wait(channel, "nightly")
+                await until(lambda: offset(new) == offset(old))
+                old.kill()
+                await asyncio.to_thread(group.wait_for_master, new)
+                await asyncio.to_thread(held.release)
+                async with await waiting as lease:
+                    assert lease.fence > held.fence
+                assert await channel.get("key") == 2
+
+        asyncio.run(test())
+
+
+def offset(server: RedisServer) -> str:
+    """Return how much of what the primary has written the server knows."""
+    return server.info()["master_repl_offset"]
+
+
+@asynccontextmanager
+async def in_loop(group: RedisGroup) -> AsyncIterator[tuple[NativeChannel, oc.Channel]]:
+    """Open a channel in the running event loop, and a handle for threads."""
+    options: dict[str, Any] = {"type": "redis", "timeout": 20, **group.options}
+    with oc.open_channel("orders", **options) as other:
+        async with asyncio.timeout(60), oc.open_async_channel("orders", **options) as channel:
+            assert isinstance(channel, NativeChannel)
+            yield channel, other
+
+
+async def begin_to_wait(channel: NativeChannel, name: str) -> asyncio.Task[oc.AsyncLease]:
+    """Return a task that waits for a lock."""
+    waiting = asyncio.create_task(channel.lock(name, ttl=600, wait=None))
+    await until(lambda: channel._waiting.looking_tasks)
+    return waiting
+
+
+async def use_in_loop(channel: NativeChannel, other: oc.Channel) -> None:
+    """Use documents, locks and a subscription; a cancelled wait leaves nothing."""
+    opened = set(threading.enumerate())
+    await channel.set("key", 1)
+    async with channel.lock("nightly", ttl=60) as lease:
+        await lease.extend()
+        assert [info.name for info in await channel.locks()] == ["nightly"]
+    assert set(threading.enumerate()) <= opened
+    async with channel.subscribe(replay=True) as changes:
+        assert (await anext(changes))[:3] == ("set", "key", 1)
+        await asyncio.to_thread(other.set, "key", 2)
+        assert (await anext(changes))[:3] == ("set", "key", 2)
+    held = await channel.lock("nightly", ttl=600)
+    waiting = await begin_to_wait(channel, "nightly")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    waiting = await begin_to_wait(channel, "nightly")
+    await held.release()
+    await (await waiting).release()
+    assert await channel.locks() == []
+
+
 @pytest.fixture
 def cluster() -> Iterator[RedisCluster]:
     """Three nodes."""
@@ -138,15 +209,19 @@ def test_locks_are_listed_when_a_node_is_replaced_meanwhile(in_background: Backg
         oc.open_channel("orders", cluster.url, cluster=True, timeout=20) as channel,
     ):
         leases = [channel.lock(f"lock {n}", ttl=60) for n in range(12)]
-        gone, heir, other = cluster.nodes
-        left = {lease.name for lease in leases if not is_on(gone, lease)}
-        gone.kill()
+        left = {lease.name for lease in leases if not is_on(cluster.nodes[0], lease)}
+        cluster.nodes[0].kill()
         listing = in_background(channel.locks)
-        slots = [str(slot) for slot in range(16_384 // 3)]
-        for node in (heir, other):
-            node.command("CLUSTER", "DELSLOTS", *slots)
-        heir.command("CLUSTER", "ADDSLOTS", *slots)
+        give_slots_to_the_second(cluster)
         assert {info.name for info in listing.result(15)} == left
+
+
+def give_slots_to_the_second(cluster: RedisCluster) -> None:
+    """Have the second node replace the first one, which is down."""
+    slots = [str(slot) for slot in range(16_384 // 3)]
+    for node in cluster.nodes[1:]:
+        node.command("CLUSTER", "DELSLOTS", *slots)
+    cluster.nodes[1].command("CLUSTER", "ADDSLOTS", *slots)
 
 
 def is_on(node: RedisServer, lease: oc.Lease) -> bool:
@@ -175,6 +250,31 @@ def test_a_slot_that_moves_is_followed(cluster: RedisCluster, in_background: Bac
         assert channel.size() == 20
         with channel.lock("nightly", ttl=60) as later:
             assert later.fence > lease.fence
+
+
+def test_a_cluster_is_used_in_the_event_loop() -> None:
+    """A task follows a slot that moves, and waits for a lock whose node is replaced."""
+    options = {"cluster-require-full-coverage": "no", "cluster-node-timeout": "60000"}
+    with or_skip(), RedisCluster(options=options) as cluster:
+
+        async def test() -> None:
+            async with in_loop(cluster) as (channel, other):
+                await use_in_loop(channel, other)
+                async with channel.lock("moving", ttl=600) as lease:
+                    move = Move(cluster, "{orders:moving}")
+                    move.begin()
+                    await lease.extend()
+                    move.finish()
+                    await lease.extend()
+                leases = [other.lock(f"lock {n}", ttl=600) for n in range(12)]
+                held = next(lease for lease in leases if is_on(cluster.nodes[0], lease))
+                waiting = await begin_to_wait(channel, held.name)
+                cluster.nodes[0].kill()
+                give_slots_to_the_second(cluster)
+                async with await waiting as later:
+                    assert later.fence > held.fence
+
+        asyncio.run(test())
 
 
 class Move:

@@ -10,8 +10,8 @@ from ojobchannels.remote import Operation
 from ojobchannels_redis.checks.settings import persistence, warnings
 from ojobchannels_redis.checks.state import State, read_state
 from ojobchannels_redis.connections import Connection
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.topology import Keys
 
 _HEALTH: Final = Operation("health", patient=False)
 _FLUSHES: Final = "CONFIG", "GET", "appendfsync"

@@ -15,9 +15,9 @@ from ojobchannels.remote import Operation, Rule
 from ojobchannels.steps import Steps, drive
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Client, scanning
-from ojobchannels_redis.topology import Keys
 
 _SWEEP: Final = Operation("sweep", Rule.REPEATABLE, patient=False)
 _DAY: Final = 86_400_000_000

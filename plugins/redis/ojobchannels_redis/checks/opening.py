@@ -13,8 +13,8 @@ from ojobchannels.remote import Operation
 from ojobchannels.remote.options import Tls
 from ojobchannels_redis.checks.settings import warnings
 from ojobchannels_redis.checks.state import OLDEST, State, read_state
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.topology import Keys
 
 _OPEN: Final = Operation("open", patient=False)
 _log = logging.getLogger("ojobchannels.redis")

@@ -8,9 +8,9 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from ojobchannels.hookspecs import Finding
 from ojobchannels_redis.checks.state import State
-from ojobchannels_redis.connections import Connection, open_connection
+from ojobchannels_redis.connections import open_connection
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.topology import Keys
 
 _CHECKS_REPLAYED_RIGHTS: Final = (7, 0)
 _REPLAY: Final = (
@@ -103,7 +103,7 @@ def _anonymous_may_write(client: Client, keys: Keys) -> bool | None:
         return None
     anonymous, limit = replace(settings, username=None, password=None), settings.timeout
     try:
-        connection = Connection(open_connection(settings.addresses[0], anonymous, limit))
+        connection = open_connection(settings.addresses[0], anonymous, limit)
     except RedisError:
         return None
     try:

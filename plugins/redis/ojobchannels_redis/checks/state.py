@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from ojobchannels_redis.connections import Connection
-from ojobchannels_redis.topology import Keys
+from ojobchannels_redis.keys import Keys
 
 OLDEST: Final = (6, 2)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels_redis.documents import Documents
 from ojobchannels_redis.in_loop.client import LoopClient, serves
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Held, Locks
 from ojobchannels_redis.server import Server
-from ojobchannels_redis.topology import Keys
 
 __all__ = ["LoopBackend", "serves"]
 

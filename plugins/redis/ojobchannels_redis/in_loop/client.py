@@ -5,53 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from inspect import signature
 from typing import Any, Final
 
 from redis.asyncio.connection import SSLConnection
 
-from ojobchannels.remote.pool import Pool
 from ojobchannels.steps import Steps, drive_async
-from ojobchannels_redis.connections import ERRORS
-from ojobchannels_redis.in_loop.connections import LoopConnection, open_connection
+from ojobchannels_redis.in_loop.connections import open_connection
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.server import Client, Server
+from ojobchannels_redis.topology.pools import Pools
 
 _LOOK_SECONDS: Final = 0.002
 
 
 def serves(settings: Settings) -> bool:
     """Return whether an event loop can use such a server; otherwise threads do."""
-    has_tls = settings.tls is None or "ssl_password" in signature(SSLConnection).parameters
-    return has_tls and not settings.cluster and settings.service is None
-
-
-class LoopTopology:
-    """The connections of one event loop to a server whose address does not change."""
-
-    def __init__(self, server: Server) -> None:
-        settings = server.settings
-        connect = partial(open_connection, settings.addresses[0], settings)
-        self._pool: Pool[LoopConnection] = Pool(connect, ERRORS, lambda: server.lost_at)
-
-    def pool(self, key: str, limit: float) -> Pool[LoopConnection]:
-        """Return the connections to the server."""
-        del key, limit
-        return self._pool
-
-    def pools(self, limit: float) -> list[Pool[LoopConnection]]:
-        """Return the connections to the server."""
-        del limit
-        return [self._pool]
-
-    def known(self) -> Iterable[Pool[LoopConnection]]:
-        """Return the connections to the server."""
-        return (self._pool,)
-
-    def invalidate(self) -> None:
-        """Note that a connection failed."""
+    return settings.tls is None or "ssl_password" in signature(SSLConnection).parameters
 
 
 class LoopClient(Client):
@@ -63,7 +34,7 @@ class LoopClient(Client):
 
     def __init__(self, channel: str, server: Server) -> None:
         super().__init__(channel, server)
-        self.topology = LoopTopology(server)
+        self.pools = Pools(server.topology, open_connection, drive_async)
 
     async def wait_for(self, event: threading.Event, seconds: float) -> None:
         """Wait until an event is set, for at most `seconds`."""
@@ -73,5 +44,4 @@ class LoopClient(Client):
 
     def close(self) -> None:
         """Close the connections, those in use when their reply has arrived."""
-        for pool in self.topology.known():
-            pool.close()
+        self.pools.close()

@@ -151,9 +151,11 @@ class LoopConnection:
         vars(self._reader)["feed_data"] = noticed
 
 
-async def open_connection(address: Address, settings: Settings, limit: float) -> LoopConnection:
+async def open_connection(
+    address: Address, settings: Settings, limit: float, sentinel: bool = False
+) -> LoopConnection:
     """Return an open connection, with the driver's own retries and timeouts off."""
-    connection = new_connection(driver, address, settings, limit)
+    connection = new_connection(driver, address, settings, limit, sentinel)
     try:
         await connection.connect()
     except BaseException as error:

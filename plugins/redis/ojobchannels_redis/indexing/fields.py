@@ -9,9 +9,9 @@ from ojobchannels import remote
 from ojobchannels.documents import Document, decode, indexed_text
 from ojobchannels.steps import Steps
 from ojobchannels_redis.indexing import scripts
+from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.topology import Keys
 
 _LONGEST: Final = 1_000
 _LAST_POSITION: Final = 10**16 - 1

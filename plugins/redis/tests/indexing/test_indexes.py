@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ojobchannels as oc
-from ojobchannels_redis.topology import Keys
+from ojobchannels_redis.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
-from ojobchannels_redis.topology import Keys
+from ojobchannels_redis.keys import Keys
 
 if TYPE_CHECKING:
     import redis
