@@ -86,17 +86,20 @@ class OneNode(Topology):
     Args:
         settings: How to reach it.
         node: Its address, or a name if that may change.
+
+    Attributes:
+        only: The same.
     """
 
     def __init__(self, settings: Settings, node: Address) -> None:
         super().__init__(settings)
-        self._node = node
+        self.only = node
 
     def node(self, key: str) -> Address:
-        return self._node
+        return self.only
 
     def nodes(self) -> list[Address]:
-        return [self._node]
+        return [self.only]
 
 
 class Standalone(OneNode):

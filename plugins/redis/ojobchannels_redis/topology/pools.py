@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from ojobchannels.remote.options import Address
 from ojobchannels.steps import Steps
 from ojobchannels_redis.connections import Pool
-from ojobchannels_redis.topology.base import Open, Topology
+from ojobchannels_redis.topology.base import OneNode, Open, Topology
 
 
 class Pools:
@@ -31,6 +31,8 @@ class Pools:
         self._perform = perform
         self._pools: dict[Address, Pool] = {}
         self._closed = False
+        # Most servers have one node, which no call needs to look up.
+        self._only = self._to(topology.only) if isinstance(topology, OneNode) else None
 
     def pool(self, key: str, limit: float) -> Pool | Steps[Pool]:
         """Return the connections to the node that has a key, or the steps that find it.
@@ -39,6 +41,8 @@ class Pools:
             key: The key.
             limit: The seconds for the steps, about.
         """
+        if self._only is not None:
+            return self._only
         if self._topology.outdated:
             return self._finding(key, limit)
         return self.to(key)
