@@ -1,4 +1,4 @@
-"""What is known of the nodes of a server, and how to connect to one of them.
+"""The nodes of a server, as far as they are known, and how to connect to one of them.
 
 All handles of a process share it. It is described in steps, which threads and event loops perform.
 """
