@@ -38,6 +38,7 @@ _HEAD_SIZE = _SEAL.size + _BODY.size
 _MAGIC = b"oJL1"
 _FEWEST_KEPT_OPEN = 64
 _LARGEST_LIMIT = 1 << 16
+_MOST_KNOWN = 4096
 _LONGEST_NAMES = 1 << 16  # two names of 4 KiB, each byte as an escape of six
 
 
@@ -142,12 +143,17 @@ class LockFile(FileLock):
 
 
 class LockFiles:
-    """The lock files of one channel; the most recently used stay open."""
+    """The lock files of one channel.
+
+    A small part of them stays open. Of many more it is remembered what they contained, so that to
+    open one again for the renewal of its lease, and to find it unchanged, takes little.
+    """
 
     def __init__(self, channel: str, folder: SideFolder, timeout: float) -> None:
         self._channel = channel
         self._folder = folder
         self._timeout = timeout
+        self._known: OrderedDict[str, LockFile] = OrderedDict()
         self._open: OrderedDict[str, LockFile] = OrderedDict()
         self._last_used: dict[int, LockFile] = {}
         self._most_open = _most_kept_open()
@@ -156,12 +162,18 @@ class LockFiles:
 
     def of(self, name: str) -> LockFile:
         """Return the file of a lock name."""
-        file = self._open.get(name)
+        file = self._known.get(name)
         if file is None:
             identity = encode([self._channel, name]).encode()
             own = self._folder.file(hashlib.sha256(identity).hexdigest()[:40])
             new = LockFile(own, self._channel, name, self._timeout)
-            file = self._open.setdefault(name, new)
+            file = self._known.setdefault(name, new)
+            if len(self._known) > _MOST_KNOWN:
+                forgotten, oldest = self._known.popitem(last=False)
+                self._open.pop(forgotten, None)
+                oldest.close()
+        if name not in self._open:
+            self._open[name] = file
             if len(self._open) > self._most_open:
                 self._open.popitem(last=False)[1].close()
         self._last_used[threading.get_ident()] = file
@@ -175,7 +187,7 @@ class LockFiles:
 
     def give_back(self) -> None:
         """Close the files that no thread uses; the next use opens them again."""
-        for file in list(self._open.values()):
+        for file in list(self._known.values()):
             file.close()
         self._folder.give_back()
 
@@ -199,8 +211,9 @@ class LockFiles:
 
     def close(self) -> None:
         """Close all files."""
-        while self._open:
-            self._open.popitem()[1].close()
+        self._open.clear()
+        while self._known:
+            self._known.popitem()[1].close()
         self._folder.give_back()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.backends.file import lock_files
 from ojobchannels.hookspecs import LeaseRequest
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def test_lock_files_are_never_unlinked(file_storage: Storage) -> None:
     """A lock has the same file as long as the channel exists."""
     channel = file_storage.open()
 
-    def lock_files() -> dict[str, int]:
+    def inodes() -> dict[str, int]:
         folder = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
         return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
     channel.lock("nightly", ttl=30).release()
-    before = lock_files()
+    before = inodes()
     assert len(before) == 1
     for _ in range(5):
         channel.lock("nightly", ttl=30).release()
@@ -38,7 +39,7 @@ def test_lock_files_are_never_unlinked(file_storage: Storage) -> None:
         channel.destroy()
     channel.close()
     file_storage.open().lock("nightly", ttl=30).release()
-    assert lock_files() == before
+    assert inodes() == before
 
 
 def record_of_a_lock(storage: Storage) -> Path:
@@ -151,6 +152,21 @@ def test_renewals_open_no_file_where_many_may_be_open(
     assert worker.receive()[:2] == [0, locks]
     assert worker.receive() == 0
     assert worker.end() == 0
+
+
+def test_few_files_stay_open_however_many_are_remembered(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are forgotten, and used again, count as before."""
+    monkeypatch.setattr(lock_files, "_MOST_KNOWN", 4)
+    monkeypatch.setattr(lock_files, "_most_kept_open", lambda: 2)
+    channel = file_storage.open()
+    channel.lock("0", ttl=60).release()
+    before = len(list(Path("/dev/fd").iterdir()))
+    for number in (*range(8), *range(8), 3, 3, 0, 7, 0):
+        channel.lock(str(number), ttl=60).release()
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 2
+    channel.close()
 
 
 def test_a_lock_that_does_not_fit_on_the_disk_is_not_granted(
