@@ -334,11 +334,13 @@ class KeepAlive:
         self._due_times.drop(lease)
         if watch.renews:
             channel = lease.channel
-            self._renewed[channel] -= 1
-            if not self._renewed[channel]:
-                del self._renewed[channel]
-                if channel in self._workers:
-                    self._workers.pop(channel).put(None)
+            # A signal may have cut in before it was counted; a worker that ends too early is
+            # started again for the next renewal.
+            left = self._renewed.pop(channel, 0) - 1
+            if left > 0:
+                self._renewed[channel] = left
+            elif channel in self._workers:
+                self._workers.pop(channel).put(None)
 
 
 def _renew_at(lease: KeptLease) -> int:

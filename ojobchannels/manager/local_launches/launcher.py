@@ -45,21 +45,6 @@ class Launch(Generic[_Result]):
         launched_from: The trace context of the code that launched it, if that is traced.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_ended",
-        "_error",
-        "_lock",
-        "_result",
-        "_settled",
-        "elsewhere",
-        "launch_id",
-        "launched_from",
-        "name",
-        "run_id",
-        "state",
-    )
-
     def __init__(self, name: str, launched_from: str | None = None) -> None:
         self.launched_from: Final = launched_from
         self.launch_id: Final = uuid.uuid4().hex
