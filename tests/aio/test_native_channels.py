@@ -390,3 +390,47 @@ def test_a_cancelled_request_that_fails_is_not_followed_by_another_wait(
             assert other.locks() == []
 
     asyncio.run(test())
+
+
+def test_a_lock_is_released_although_its_request_is_cancelled_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `asyncio.run` cancels all tasks at its end: the server may have granted the lock."""
+    granted = asyncio.Event()
+    lock = vars(InLoop)["lock"]
+
+    @wraps(lock)
+    async def without_reply(self: InLoop, *arguments: Any) -> None:
+        await lock(self, *arguments)
+        granted.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(InLoop, "lock", without_reply)
+
+    async def test() -> None:
+        channel = await oc.open_async_channel("left", type="native")
+        requesting = asyncio.ensure_future(channel.lock("nightly", ttl=600))
+        await granted.wait()
+        assert not requesting.done()
+
+    asyncio.run(test())
+    with oc.open_channel("left", type="native") as other:
+        assert other.locks() == []
+
+
+def test_a_channel_beside_uses_threads_if_an_extension_was_added_that_may_block() -> None:
+    """Each channel gets the extensions that were added before it was opened."""
+    extension = MayBlock()
+
+    async def test() -> None:
+        async with oc.open_async_channel("beside", type="native") as channel:
+            oc.add_extension(extension)
+            try:
+                another = await channel.beside("another")
+            finally:
+                oc.remove_extension(extension)
+            async with another:
+                assert not isinstance(another, NativeChannel)
+                assert await another.get("key") is None
+
+    asyncio.run(test())

@@ -102,7 +102,7 @@ class NativeCalls:
 
         async def later() -> None:
             await _end_of(before)
-            if before.exception() is None:
+            if before.cancelled() or before.exception() is None:
                 await self._in_turn(work)
             else:
                 self._task(self._in_turn(work), self._forget)

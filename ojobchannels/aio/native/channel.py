@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ojobchannels.aio.channel import AsyncChannel
 from ojobchannels.aio.native.calls import NativeCalls
 from ojobchannels.aio.native.documents import NativeDocuments
 from ojobchannels.aio.native.hookspecs import async_hooks
@@ -61,8 +62,10 @@ class NativeChannel(NativeDocuments):
         is_closed = isinstance(self.sync.hook, ClosedHooks)
         return self.sync.hook if is_closed else self._in_loop
 
-    def _face_of(self, channel: Channel) -> NativeChannel:
+    def _face_of(self, channel: Channel) -> AsyncChannel:
         hook = async_hooks(channel.hook)
+        if hook is None:  # an extension that may block was added since
+            return AsyncChannel(channel, self._calls.threads)
         return NativeChannel(channel, self._calls.threads, self._at_once, hook)
 
     def _made(self, lease: Lease) -> NativeLease:

@@ -19,6 +19,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
     LaunchFailed,
+    LockBusy,
     LockLost,
     ResultNotKept,
     StaleFence,
@@ -47,8 +48,9 @@ KEPT: Final = 10_000
 LEASE_SECONDS: Final = 60.0
 """The lease of a worker on the launch that it runs: that of a run."""
 
-_KEY: Final = "launches with key "
-_KEY_SECONDS: Final = 10.0
+_KEYS: Final = "launches with keys "
+_KEY_SECONDS: Final = 3.0
+_TRIES: Final = 3
 _TAKER: Final = "takes launches "
 _TAKER_SECONDS: Final = 10.0
 _MESSAGE: Final = {"id", "job", "data", "added", "notBefore", "priority", "attempts"}
@@ -124,22 +126,38 @@ class LaunchStore:
             return self._queue.add(name, data, **options)
         launch_id = hashlib.sha256(f"{name}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
         launch_id = launch_id[:32]
-        while True:
-            with suppress(StaleFence, LockLost):  # it was suspended meanwhile
-                with self._lock_key(launch_id) as lease:
-                    if self._ended.get(_key(launch_id)) is None:
-                        self._ended.unset(_key(launch_id), lease.fence)  # refuses an older `_move`
-                        data[_KEYED] = True
-                        self._queue.add(name, data, id=launch_id, fence=lease.fence, **options)
-                return launch_id
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                if self._ended.get(_key(launch_id)) is None:
+                    with self._lock_key(launch_id) as lease:
+                        self._add_keyed(name, data, launch_id, lease.fence, options)
+                break
+            except (StaleFence, LockLost):  # it was suspended meanwhile
+                if not tries_left:
+                    raise
+        return launch_id
+
+    def _add_keyed(
+        self, name: str, data: dict[str, Any], launch_id: str, fence: int, options: dict[str, Any]
+    ) -> None:
+        if self._ended.get(_key(launch_id)) is None:
+            self._ended.unset(_key(launch_id), fence)  # refuses an older `_move`
+            self._queue.add(name, {**data, _KEYED: True}, id=launch_id, fence=fence, **options)
 
     def take(self, jobs: Collection[str]) -> Message | None:
         """Return the next launch of one of these jobs, for this process alone."""
         return self._queue.take(LEASE_SECONDS, jobs)
 
     def _lock_key(self, launch_id: str) -> Lease:
-        """Exclude others that add a launch with a key again, or move its end, by a fence."""
-        return self.channel.lock(f"{_KEY}{launch_id}", ttl=_KEY_SECONDS, wait=None)
+        """Exclude others that add a launch with a key again, or move its end, by a fence.
+
+        Keys share 256 locks: backends keep the fence of each lock for a day.
+
+        Raises:
+            LockBusy: Others had the lock for longer than its ttl.
+        """
+        group = f"{_KEYS}{launch_id[:2]}"
+        return self.channel.lock(group, ttl=_KEY_SECONDS, wait=3 * _KEY_SECONDS)
 
     def announce(self, jobs: Collection[str]) -> Lease | None:
         """Make known that this process takes the launches of these jobs, while it holds a lease."""
@@ -267,9 +285,17 @@ class LaunchStore:
         for document in self._queue.channel.get_all({"status": "failed"}):
             if isinstance(document, dict) and is_end(ended := document.get(ENDED)):
                 self._move(ended)  # its process died at the end of it
-        items = self._ended.items()
-        old = [key for key, ended in items if is_end(ended) and ended["ended"] < cutoff]
-        return sum(self._ended.unset(key) for key in old)
+        old = [end for _, end in self._ended.items() if is_end(end) and end["ended"] < cutoff]
+        return sum(map(self._remove_end, old))
+
+    def _remove_end(self, ended: Mapping[str, Any]) -> bool:
+        """Remove an end, unless its key was launched again and has another end by now."""
+        key = _key(ended["id"])
+        if not _is_keyed(ended):
+            return self._ended.unset(key)
+        with suppress(StaleFence, LockLost, LockBusy), self._lock_key(ended["id"]) as lease:
+            return self._ended.get(key) == ended and self._ended.unset(key, lease.fence)
+        return False
 
     def _ending(
         self,
@@ -289,6 +315,7 @@ class LaunchStore:
             "attempts": begun_of(document),
             "ended": round(self._now() * 1000),
             "run_id": document.get("run"),
+            **({_KEYED: True} if _is_keyed(document["data"]) else {}),
             **({} if error is None else {"error": error}),
         }
 
@@ -304,7 +331,8 @@ class LaunchStore:
         if not _is_keyed(message["data"]):
             self._move_by(None, ended)
             return
-        with suppress(StaleFence, LockLost), self._lock_key(ended["id"]) as lease:
+        # If it stays where it is, `prune` moves it.
+        with suppress(StaleFence, LockLost, LockBusy), self._lock_key(ended["id"]) as lease:
             if self._ending_message(ended) is not None:
                 self._move_by(lease.fence, ended)
 

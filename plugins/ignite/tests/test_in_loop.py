@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ClassVar
 
 import pytest
+from pyignite.utils import cache_id
 
 import ojobchannels as oc
 from ojobchannels.aio.native.channel import NativeChannel
 from ojobchannels.plugins import checked_options, registry
+from ojobchannels.steps import drive_async
 from ojobchannels.testing import (
     CompareAndSetContract,
     DocumentContract,
@@ -28,7 +32,9 @@ from ojobchannels.testing.contracts.remote.base import PATIENT
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract, until
 from ojobchannels.testing.contracts.remote.in_loop import LoopSubject, use_in_forked_child
 from ojobchannels.testing.proxy import Proxy
+from ojobchannels_ignite.in_loop.node import LoopConnection, open_connection
 from ojobchannels_ignite.options import settings_of
+from ojobchannels_ignite.requests import Requests
 from ojobchannels_ignite.testing import SharedIgnite
 
 
@@ -142,3 +148,24 @@ def test_a_node_that_fails_is_left_for_another(storage: Subject) -> None:
 
         nodes = [first.address, second.address]
         in_loop(storage, test, url=None, nodes=nodes, cacheName=settings.cache, timeout=PATIENT)
+
+
+def test_a_reply_is_not_dropped_because_the_loop_was_busy(storage: Subject) -> None:
+    """It has come in time, although a callback kept the loop from it for longer."""
+    settings = settings_of(checked_options(registry().find("ignite"), storage.options))
+
+    def be_busy(connection: LoopConnection) -> None:
+        select.select([connection._socket], [], [], PATIENT)
+        time.sleep(max(connection.ends - time.monotonic(), 0))
+
+    async def test(_: NativeChannel) -> None:
+        connection = await open_connection(settings.nodes[0], settings, PATIENT)
+        connection.ends = time.monotonic() + 0.5
+        requests = Requests(connection, cache_id(settings.cache))
+        asking = asyncio.create_task(drive_async(requests.get("no such key")))
+        await asyncio.sleep(0)
+        be_busy(connection)
+        assert await asking is None
+        connection.close()
+
+    in_loop(storage, test)

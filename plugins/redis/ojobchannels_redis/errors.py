@@ -33,6 +33,10 @@ _CLUSTER_ERRORS: Final[dict[str, type[driver.ResponseError]]] = {
 }
 
 
+class SentinelLoginError(driver.AuthenticationError):
+    """Every Sentinel refuses the login."""
+
+
 def normalized(error: driver.RedisError) -> driver.RedisError:
     """Return the error with the class that redis-py 6 gives it.
 
@@ -101,6 +105,9 @@ def explain(
     reason = f"{settings}: {settings.redact(str(error)).rstrip('.')}"
     if isinstance(error, driver.TimeoutError):
         return errors.ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
+    if isinstance(error, SentinelLoginError):
+        advice = "check the options sentinel_username and sentinel_password"
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.AuthenticationError):
         named = settings.username and settings.password is not None
         login = f"user {settings.username!r}" if named else "the login"

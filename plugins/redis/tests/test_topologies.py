@@ -94,6 +94,8 @@ def test_sentinels_lead_to_the_primary_before_and_after_a_failover() -> None:
             assert channel.pop() == 1
         with pytest.raises(oc.ChannelUnavailable, match="unknown service"):
             oc.open_channel("orders", type="redis", sentinels=[sentinel], service="other")
+        with pytest.raises(oc.ChannelUnavailable, match="sentinel_username and sentinel_password"):
+            oc.open_channel("orders", type="redis", **group.options, sentinel_password="wrong")
 
 
 def test_a_service_is_used_in_the_event_loop() -> None:
@@ -178,6 +180,16 @@ def test_a_cluster_serves_documents_and_locks_from_all_its_nodes(cluster: RedisC
                 use_everything(other)
     with pytest.raises(oc.InvalidOption, match="cluster: true"):
         oc.open_channel("orders", cluster.url)
+    with pytest.raises(oc.ChannelUnavailable, match="options username and password"):
+        oc.open_channel("orders", cluster.url, cluster=True, password="wrong")
+
+
+def test_a_cluster_whose_nodes_do_not_report_their_hosts(cluster: RedisCluster) -> None:
+    """As behind a load balancer with a port for each node: all have the host of the first one."""
+    for node in cluster.nodes:
+        node.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+    with oc.open_channel("orders", cluster.url, cluster=True) as channel:
+        use_everything(channel)
 
 
 def test_a_node_that_is_down_affects_no_lease_of_the_others() -> None:

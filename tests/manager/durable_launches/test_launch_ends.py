@@ -114,7 +114,7 @@ def test_a_move_of_an_end_that_is_suspended_leaves_what_was_launched_again(
 
     def suspended(*args: Any) -> object:
         monkeypatch.undo()
-        other._store.channel.force_unlock(f"launches with key {first.launch_id}")
+        other._store.channel.force_unlock(f"launches with keys {first.launch_id[:2]}")
         other._prune_launches(2**53)
         again.append(other.launch("work", durable=True, idempotency_key="order 7"))
         return request(*args)
@@ -138,7 +138,7 @@ def test_a_key_that_is_launched_again_while_its_launch_ends_stays_ended(
 
     def end_before(*args: Any, **options: Any) -> str:
         monkeypatch.undo()
-        store.channel.force_unlock(f"launches with key {first.launch_id}")
+        store.channel.force_unlock(f"launches with keys {first.launch_id[:2]}")
         assert store.end(message, "completed", run_id=None, result=7)
         return add_message(*args, **options)
 
@@ -147,3 +147,34 @@ def test_a_key_that_is_launched_again_while_its_launch_ends_stays_ended(
     assert again.launch_id == first.launch_id
     assert (again.state, again.result(0)) == ("completed", 7)
     assert store.take(["work"]) is None
+
+
+def test_a_prune_that_is_suspended_leaves_the_end_of_a_later_launch(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its look at the ends and the removal, the key is launched again, and ends again."""
+    manager, other = managers.open(), managers.open()
+    store = manager._store
+
+    def run_once(result: int) -> oc.DurableLaunch[Any]:
+        launch: oc.DurableLaunch[Any] = other.launch(
+            "work", durable=True, idempotency_key="order 7"
+        )
+        message = other._store.take(["work"])
+        assert message is not None
+        assert other._store.end(message, "completed", run_id=None, result=result)
+        return launch
+
+    first = run_once(1)
+    remove_end = store._remove_end
+
+    def suspended(*args: Any) -> bool:
+        monkeypatch.undo()
+        other._prune_launches(2**53)
+        run_once(2)
+        return remove_end(*args)
+
+    monkeypatch.setattr(store, "_remove_end", suspended)
+    assert manager._prune_launches(2**53) == 0
+    assert first.result(0) == 2
+    assert manager._prune_launches(2**53) == 1

@@ -42,10 +42,15 @@ class LoopConnection(NodeConnection, AioConnection, asyncio.Protocol):  # type: 
     async def exchange(self, data: bytes) -> bytes:
         if self._error is not None:
             raise self._error
-        left = self._left()
-        self._reply = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # Not `asyncio.timeout`: where the loop was busy for longer, it drops a reply that has come.
+        timer = loop.call_later(self._left(), self._end, TimeoutError(NO_REPLY))
+        self._reply = loop.create_future()
         self._transport.write(data)
-        return await _within(left, self._reply)
+        try:
+            return await self._reply
+        finally:
+            timer.cancel()
 
     async def request(self, query: int, data: bytes) -> bytes:
         """Send a request and return the reply, for pyignite."""

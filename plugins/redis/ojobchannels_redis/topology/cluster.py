@@ -6,6 +6,7 @@ from typing import Any
 
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
     ConnectionError,
     MasterDownError,
     MovedError,
@@ -45,8 +46,7 @@ class Cluster(Topology):
 
     def locating(self, open: Open, limit: float) -> Steps[None]:
         sources = self._sources()
-        errors = []
-        kind: type[RedisError] = ResponseError  # all refuse: then another attempt is of no use
+        errors: list[RedisError] = []
         for source in sources:
             share = limit / len(sources)
             try:
@@ -54,16 +54,16 @@ class Cluster(Topology):
                     ("CLUSTER", "SLOTS"), source, self.settings, open, share
                 )
             except RedisError as error:
-                errors.append(f"{source}: {error}")
-                if not isinstance(error, ResponseError) or is_refused_for_now(error):
-                    kind = ConnectionError
+                errors.append(error)
                 continue
             if rows:
                 self._note(source, rows)
                 return
-            errors.append(f"{source}: it reports no node that has a hash slot")
-            kind = ConnectionError
-        raise kind("no node describes the cluster: " + "; ".join(errors))
+            errors.append(ConnectionError("it reports no node that has a hash slot"))
+        reasons = "; ".join(
+            f"{source}: {error}" for source, error in zip(sources, errors, strict=True)
+        )
+        raise _kind_of(errors)(f"no node describes the cluster: {reasons}")
 
     def node(self, key: str) -> Address:
         wanted = slot(key)
@@ -83,7 +83,7 @@ class Cluster(Topology):
         if not isinstance(error, AskError):  # MovedError derives from it
             return None
         if not isinstance(error, MovedError):
-            return Address(error.host, error.port)
+            return Address(error.host or self._last_source.host, error.port)
         if error.host:
             self._moved[error.slot_id] = Address(error.host, error.port)
         else:
@@ -101,9 +101,18 @@ class Cluster(Topology):
 
     def _note(self, source: Address, rows: list[Any]) -> None:
         self._slots = [
-            (first, last, Address(host.decode() or source.host, port))
+            (first, last, Address(host.decode() if host else source.host, port))
             for first, last, (host, port, *_), *_ in rows
         ]
         self._moved = {}
         self._last_source = source
         self.outdated = False
+
+
+def _kind_of(errors: list[RedisError]) -> type[RedisError]:
+    """Return the class of the error for those of all nodes: one that is final if all refuse."""
+    if all(isinstance(error, AuthenticationError) for error in errors):
+        return AuthenticationError
+    if all(isinstance(error, ResponseError) and not is_refused_for_now(error) for error in errors):
+        return ResponseError
+    return ConnectionError

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from redis.exceptions import ConnectionError, ReadOnlyError, RedisError
+from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError, RedisError
 
 from ojobchannels.remote.options import Address
 from ojobchannels.steps import Steps
+from ojobchannels_redis.errors import SentinelLoginError
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.topology.base import (
     OneNode,
@@ -41,6 +42,7 @@ class Sentinel(OneNode):
     def _finding(self, open: Open, limit: float) -> Steps[Address]:
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.settings.service)
         errors = []
+        kind: type[RedisError] = SentinelLoginError  # if all refuse it
         for sentinel in self._sentinels:
             try:
                 reply = yield from requesting(
@@ -48,12 +50,15 @@ class Sentinel(OneNode):
                 )
             except RedisError as error:
                 errors.append(f"{sentinel}: {error}")
+                if not isinstance(error, AuthenticationError):
+                    kind = ConnectionError
                 continue
             if reply:
                 self._prefer(sentinel)
                 return Address(reply[0].decode(), int(reply[1]))
             errors.append(f"{sentinel}: unknown service {self.settings.service!r}")
-        raise ConnectionError("no Sentinel names a primary: " + "; ".join(errors))
+            kind = ConnectionError
+        raise kind("no Sentinel names a primary: " + "; ".join(errors))
 
     def _prefer(self, sentinel: Address) -> None:
         """Ask this one first next time."""
