@@ -48,7 +48,7 @@ class Trace:
     """Records steps, and formats the last 25 of them as numbered lines.
 
     Args:
-        took: Is called with the seconds of each operation that does not wait.
+        took: Is called with the seconds that each operation took, a wait beyond its timeout.
     """
 
     def __init__(self, took: Callable[[float], None] = lambda _: None) -> None:
@@ -99,7 +99,8 @@ def _recorder(operation: str) -> Callable[..., Iterator[Any]]:
     names = list(inspect.signature(spec).parameters)[1:]
 
     def record(self: _OperationRecorder, *arguments: Any) -> Iterator[Any]:
-        call = f"{self.letter}.{operation}({_arguments(dict(zip(names, arguments, strict=True)))})"
+        named = dict(zip(names, arguments, strict=True))
+        call = f"{self.letter}.{operation}({_arguments(named)})"
         if operation == "wait":
             self.trace.note(f"{call} begins")
         began = time.monotonic()
@@ -109,8 +110,9 @@ def _recorder(operation: str) -> Callable[..., Iterator[Any]]:
             self.trace.note(f"{call} raises {type(error).__name__}: {_format(str(error))}")
             raise
         finally:
-            if operation != "wait":
-                self.trace.took(time.monotonic() - began)
+            waits = named["timeout"] if operation == "wait" else 0
+            if waits is not None:
+                self.trace.took(time.monotonic() - began - waits / 1000)
         self.trace.note(f"{call} → {_format(result)}")
         return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -100,6 +100,18 @@ def test_a_trace_shows_fields_in_their_order() -> None:
     few, many, _ = trace.lines()[:3]
     assert "value={'b': {'d': 1, 'c': {}}, 'a': 2}" in few
     assert "value={'9': 0, '8': 1, '7': 2, '6': 3, '5': 4, '4': 5, ...}" in many
+
+
+def test_of_a_wait_what_is_beyond_its_timeout_counts_as_a_stall() -> None:
+    """It may take its timeout; a server that stalls meanwhile makes it take longer."""
+    took: list[float] = []
+    recorder: Any = Trace(took.append).handle_extension(None)
+    for timeout in (60_000, 0):
+        wait = recorder.wait("nightly", 1, "token", timeout)
+        next(wait)
+        with pytest.raises(StopIteration):
+            wait.send(True)
+    assert took[0] < 0 < took[1]
 
 
 def test_a_backend_without_a_capability_must_refuse(project: Project) -> None:
