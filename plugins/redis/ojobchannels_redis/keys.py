@@ -1,12 +1,10 @@
 """The names of the keys of a channel, and the hash slot of each."""
 
 from binascii import crc_hqx
-from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import unquote
 
 _SLOTS: Final = 16384
-_REMEMBERED: Final = 256
 _IN_CHANNEL: Final = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D", ":": "%3A"})
 _IN_LOCK: Final = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 _IN_PATTERN: Final = str.maketrans({char: f"\\{char}" for char in "\\*?[]^-"})
@@ -20,7 +18,6 @@ class Keys:
     the same key.
 
     Attributes:
-        lock: Returns the key of a lock with some name; it remembers those of late.
         documents: The keys of the documents, in the order in which the scripts take them: values,
             order of change, keys as written, marks of fences, counter of changes.
         changes: The Pub/Sub channel for messages about changes; databases of a server share it.
@@ -36,7 +33,6 @@ class Keys:
         self.documents = tuple(f"{stem}:{part}" for part in "values order keys marks count".split())
         self.values = self.documents[0]
         self._lock_stem = f"{prefix}:{{{escaped}:"
-        self.lock = lru_cache(_REMEMBERED)(partial(_lock_key, self._lock_stem))
         self._wake_stem = f"{prefix}:wake:"
         self.marks = self.documents[3]
         self.changes = self.documents[4]
@@ -45,6 +41,12 @@ class Keys:
         self._index_stem = f"{stem}:index-1"
         self.all_locks = f"{prefix.translate(_IN_PATTERN)}:{{*}}:lock"
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
+
+    def lock(self, name: str) -> str:
+        """Return the key of a lock."""
+        if "%" in name or "{" in name or "}" in name:  # to translate takes long
+            name = name.translate(_IN_LOCK)
+        return f"{self._lock_stem}{name}}}:lock"
 
     def index(self, kind: str, field: str) -> str:
         """Return the key of the index of a kind of values in a field."""
@@ -61,12 +63,6 @@ class Keys:
     def wake_channel(self, subscriber: str) -> str:
         """Return the Pub/Sub channel on which the waiters of a process are woken."""
         return self._wake_stem + subscriber
-
-
-def _lock_key(stem: str, name: str) -> str:
-    if not ("%" in name or "{" in name or "}" in name):  # as most: to translate takes long
-        return f"{stem}{name}}}:lock"
-    return f"{stem}{name.translate(_IN_LOCK)}}}:lock"
 
 
 def slot(key: str) -> int:
