@@ -32,7 +32,7 @@ from ojobchannels.testing.contracts.remote.base import PATIENT
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract, until
 from ojobchannels.testing.contracts.remote.in_loop import LoopSubject, use_in_forked_child
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels_ignite.in_loop.node import LoopConnection, open_connection
+from ojobchannels_ignite.in_loop.node import TransportConnection, open_connection
 from ojobchannels_ignite.options import settings_of
 from ojobchannels_ignite.requests import Requests
 from ojobchannels_ignite.testing import SharedIgnite
@@ -154,7 +154,7 @@ def test_a_reply_is_not_dropped_because_the_loop_was_busy(storage: Subject) -> N
     """It has come in time, although a callback kept the loop from it for longer."""
     settings = settings_of(checked_options(registry().find("ignite"), storage.options))
 
-    def be_busy(connection: LoopConnection) -> None:
+    def be_busy(connection: TransportConnection) -> None:
         select.select([connection._socket], [], [], PATIENT)
         time.sleep(max(connection.ends - time.monotonic(), 0))
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pyignite.connection import AioConnection
 
@@ -22,10 +21,8 @@ from ojobchannels.steps import drive_async
 from ojobchannels_ignite.node import CLOSED, HEADER, NO_REPLY, NodeConnection, tls_context
 from ojobchannels_ignite.options import Settings
 
-_T = TypeVar("_T")
 
-
-class LoopConnection(NodeConnection, AioConnection, asyncio.Protocol):  # type: ignore[misc]  # untyped
+class TransportConnection(NodeConnection, AioConnection, asyncio.Protocol):  # type: ignore[misc]  # untyped
     """A connection, which one task uses at a time; the loop passes what arrives to it.
 
     Args:
@@ -106,19 +103,16 @@ async def open_connection(address: Address, settings: Settings, limit: float) ->
     """Return an open connection; see `SocketConnection`."""
     ends = time.monotonic() + limit
     loop, tls = asyncio.get_running_loop(), tls_context(settings)
-    connecting = loop.create_connection(lambda: LoopConnection(address, ends), *address, ssl=tls)
-    _, connection = await _within(limit, connecting)
+    try:
+        async with asyncio.timeout(limit):
+            _, connection = await loop.create_connection(
+                lambda: TransportConnection(address, ends), *address, ssl=tls
+            )
+    except TimeoutError:
+        raise TimeoutError(NO_REPLY) from None
     try:
         await drive_async(connection.shaking_hands(settings))
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-async def _within(seconds: float, awaitable: Awaitable[_T]) -> _T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await awaitable
-    except TimeoutError:
-        raise TimeoutError(NO_REPLY) from None
