@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from ojobchannels.testing.contracts.remote.in_loop import (
     LoopSubject,
     match_by_index,
     use_in_forked_child,
+    use_without_a_thread,
 )
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
@@ -126,19 +126,7 @@ def named(storage: Storage) -> Storage:
 
 def test_operations_start_no_thread(storage: Storage) -> None:
     """Only a wait for a lock does: the listener, which all channels of the process share."""
-
-    async def test(channel: NativeChannel) -> None:
-        opened = set(threading.enumerate())
-        await channel.set("key", 1)
-        assert await channel.get("key") == 1
-        assert [item async for item in channel.items()] == [("key", 1)]
-        async with channel.lock("nightly", ttl=60) as lease:
-            await lease.extend()
-            assert await channel.try_lock("nightly", ttl=60) is None
-            assert [info.name for info in await channel.locks()] == ["nightly"]
-        assert set(threading.enumerate()) <= opened
-
-    in_loop(storage, test)
+    in_loop(storage, use_without_a_thread)
 
 
 def test_the_connections_are_closed_with_the_channel(named: Storage) -> None:

@@ -21,7 +21,41 @@ from ojobchannels.aio.channel import AsyncChannel
 from ojobchannels.aio.native.channel import NativeChannel
 from ojobchannels.aio.native.hookspecs import AWAITED, async_manager
 from ojobchannels.channels.channel import Channel
+from ojobchannels.testing.contracts.documents.comparing import CompareAndSetContract
+from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
+from ojobchannels.testing.contracts.documents.ordering import OrderContract
+from ojobchannels.testing.contracts.documents.values import DocumentContract
+from ojobchannels.testing.contracts.locks.exclusion import LockContract
+from ojobchannels.testing.contracts.locks.retries import RetryContract
+from ojobchannels.testing.contracts.locks.tokens import TokenContract
+from ojobchannels.testing.contracts.locks.waking import WakeupContract
 from ojobchannels.testing.kit.subject import Subject
+
+
+class OperationContracts(
+    DocumentContract,
+    OrderContract,
+    CompareAndSetContract,
+    FenceContract,
+    LockContract,
+    TokenContract,
+    RetryContract,
+    WakeupContract,
+):
+    """What the kit demands of the operations that a backend has for an event loop."""
+
+
+async def use_without_a_thread(channel: NativeChannel) -> None:
+    """Store, read and lock; only a wait for a lock may start a thread."""
+    opened = set(threading.enumerate())
+    await channel.set("key", 1)
+    assert await channel.get("key") == 1
+    assert [item async for item in channel.items()] == [("key", 1)]
+    async with channel.lock("nightly", ttl=60) as lease:
+        await lease.extend()
+        assert await channel.try_lock("nightly", ttl=60) is None
+        assert [info.name for info in await channel.locks()] == ["nightly"]
+    assert set(threading.enumerate()) <= opened
 
 
 async def use_in_forked_child(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,19 +12,13 @@ import redis
 
 import ojobchannels as oc
 from ojobchannels.aio.native.channel import NativeChannel
-from ojobchannels.testing import (
-    CompareAndSetContract,
-    DocumentContract,
-    FenceContract,
-    LockContract,
-    OrderContract,
-    RetryContract,
-    Subject,
-    TokenContract,
-    WakeupContract,
+from ojobchannels.testing import Subject
+from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract, until
+from ojobchannels.testing.contracts.remote.in_loop import (
+    LoopSubject,
+    OperationContracts,
+    use_without_a_thread,
 )
-from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
-from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels_redis.testing import SharedRedis
@@ -37,16 +30,7 @@ STORM = 1_000
 PATIENCE = 60
 
 
-class TestInLoop(
-    DocumentContract,
-    OrderContract,
-    CompareAndSetContract,
-    FenceContract,
-    LockContract,
-    TokenContract,
-    RetryContract,
-    WakeupContract,
-):
+class TestInLoop(OperationContracts):
     """What the kit demands of documents and locks holds for the operations in a loop, too."""
 
     @pytest.fixture
@@ -89,27 +73,9 @@ def in_loop(url: str, test: Callable[[NativeChannel], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the server is in a state."""
-    while not condition():  # noqa: ASYNC110  it reports no event
-        await asyncio.sleep(0.01)
-
-
 def test_operations_start_no_thread(url: str) -> None:
     """Only a wait for a lock does: the subscriber, which all channels of the process share."""
-
-    async def test(channel: NativeChannel) -> None:
-        opened = set(threading.enumerate())
-        await channel.set("key", 1)
-        assert await channel.get("key") == 1
-        assert [item async for item in channel.items()] == [("key", 1)]
-        async with channel.lock("nightly", ttl=60) as lease:
-            await lease.extend()
-            assert await channel.try_lock("nightly", ttl=60) is None
-            assert [info.name for info in await channel.locks()] == ["nightly"]
-        assert set(threading.enumerate()) <= opened
-
-    in_loop(url, test)
+    in_loop(url, use_without_a_thread)
 
 
 def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis) -> None:

@@ -6,20 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ojobchannels.testing import (
-    AsyncContract,
-    CompareAndSetContract,
-    DocumentContract,
-    FenceContract,
-    LockContract,
-    OrderContract,
-    RetryContract,
-    Subject,
-    TokenContract,
-    WakeupContract,
-)
+from ojobchannels.testing import AsyncContract, Subject
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract
-from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
+from ojobchannels.testing.contracts.remote.in_loop import LoopSubject, OperationContracts
 from ojobchannels.testing.kit.pytest_fixtures import closing
 from ojobchannels.testing.servers import RedisCluster, RedisGroup, RedisSentinel, or_skip
 from ojobchannels_redis.testing import SharedRedis
@@ -59,16 +48,7 @@ class TestTasks(AsyncContract):
         return Subject("redis", group.options)
 
 
-class TestOperations(
-    DocumentContract,
-    OrderContract,
-    CompareAndSetContract,
-    FenceContract,
-    LockContract,
-    TokenContract,
-    RetryContract,
-    WakeupContract,
-):
+class TestOperations(OperationContracts):
     """What the kit demands of documents and locks."""
 
     @pytest.fixture
