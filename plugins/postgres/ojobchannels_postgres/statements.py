@@ -115,13 +115,15 @@ WITH {_PRESENT}, {_step("WHERE EXISTS (SELECT FROM present)")}
 DELETE FROM OURS.ojob_documents AS d USING step WHERE d.channel = $1 AND d.id = $2
 RETURNING {_NOTIFY}
 """
+# By a bound: a list of positions would be compared with each row when the server's statistics are of
+# an almost empty table.
 REMOVE_OLD: Final = f"""
 WITH {_step()}, gone AS (
     DELETE FROM OURS.ojob_documents AS d USING step
-    WHERE d.channel = $1 AND d.position IN (
-        SELECT position FROM OURS.ojob_documents
-        WHERE channel = $1 AND position <= $2::bigint ORDER BY position LIMIT $3::bigint
-    ) RETURNING 1
+    WHERE d.channel = $1 AND d.position <= coalesce((
+        SELECT position FROM OURS.ojob_documents WHERE channel = $1 AND position <= $2::bigint
+        ORDER BY position OFFSET $3::bigint - 1 LIMIT 1
+    ), $2::bigint) RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone), {_NOTIFY}
 """
@@ -156,11 +158,12 @@ RETURNING d.value::text, {_TELL_WATCHERS}
 """
 TAKE_FIRST: Final = _TAKE.format("min")
 TAKE_LAST: Final = _TAKE.format("max")
-# Each row is looked up by its key: without statistics of the table, such as just after it was
-# filled, the server would rather read all rows of the channel. OFFSET keeps it from that.
+# Each row is looked up by its key, in an order that only the primary key has: without statistics, or
+# with those of an almost empty table, the server would rather read all rows of the channel.
 _FOUND: Final = """
     SELECT found.at FROM unnest($2::text[]) AS r (id), LATERAL (
-        SELECT ctid AS at FROM OURS.ojob_documents WHERE channel = $1 AND id = r.id OFFSET 0
+        SELECT ctid AS at FROM OURS.ojob_documents
+        WHERE channel = $1 AND id BETWEEN r.id AND r.id ORDER BY id LIMIT 1
     ) AS found
 """
 REMOVE_ALL: Final = f"""

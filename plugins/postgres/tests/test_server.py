@@ -322,6 +322,20 @@ def test_entries_are_found_by_their_keys_and_numbers_alone(
         assert channel.unset_all([0, 1, "absent"]) == 2
 
 
+def test_many_are_removed_in_time_when_the_server_takes_the_table_for_empty(
+    server: PostgresServer, admin: Any
+) -> None:
+    """As after its statistics were made while a queue was empty; neither reads all for each."""
+    with oc.open_channel("a", server.url, schema="emptied") as channel:
+        channel.set_all(dict.fromkeys(range(3000), "x"))
+        channel.destroy()
+        admin.execute("ANALYZE emptied.ojob_documents")
+        channel.set_all(dict.fromkeys(range(30_000), "x"))
+        assert channel.unset_all(range(0, 30_000, 3)) == 10_000
+        channel.destroy()
+        assert channel.get_all() == []
+
+
 def _plan(admin: Any, schema: str, statement: str, *parameters: Any) -> str:
     """Return the plan of a statement for these parameters, as if it were not prepared."""
     cursor = psycopg.RawCursor(admin)
