@@ -14,18 +14,18 @@ def main(expected: str, versions: str, found: str, *result_files: str) -> None:
     for file in result_files:
         environments |= json.loads(Path(file).read_text("utf-8"))["testenvs"]
     for name, environment in environments.items():
-        if name.startswith(".") or "python" not in environment:
+        if name.startswith(".") or "installpkg" not in environment:
             continue  # the one that builds the wheel; one without an interpreter
-        ran[name] = environment["python"]["version"].split()[0]
+        ran[name] = "{}.{}".format(*environment["python"]["version_info"])
         outcome = environment.get("result", {})
         status = "passed" if outcome.get("success") else "FAILED"
-        print(f"{name:8} on Python {ran[name]:8} {status} in {outcome.get('duration', 0):.0f} s")
+        print(f"{name:8} on Python {ran[name]:4} {status} in {outcome.get('duration', 0):.0f} s")
 
     absent = [version for version in versions.split() if version not in found.split()]
     print("not on this machine:", ", ".join(absent) or "none")
 
     with_tests = [ran[name] for name in ran if name.startswith(("py", "oldest"))]
-    run = {version.rpartition(".")[0] for version in with_tests}
+    run = set(with_tests)
     if idle := [version for version in found.split() if version not in run]:
         sys.exit(f"on this machine, but not run: {', '.join(idle)}")
     if len(run) < int(expected):

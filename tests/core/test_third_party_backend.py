@@ -6,7 +6,6 @@ import os
 import re
 import site
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -25,7 +24,7 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        venv.create(folder, with_pip=False, symlinks=True)
+        venv.create(folder, with_pip=True, symlinks=True)
         ours = sorted({sysconfig.get_path("purelib"), *site.getsitepackages()})
         lines = [f"import site; site.addsitedir({path!r})\n" for path in ours]
         purelib = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
@@ -49,14 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """One in which the backend was installed by pip, from its folder."""
     made = Environment(tmp_path_factory.mktemp("fresh") / "env")
     quietly = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    python = ["--python", str(made.folder / "bin" / "python")]
-    installed = subprocess.run(
-        [sys.executable, "-m", "pip", *python, "install", "-q", *quietly, str(SOURCE)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    installed = made.run("pip", "install", "-q", *quietly, str(SOURCE))
     assert installed.returncode == 0, installed.stdout
     return made
 

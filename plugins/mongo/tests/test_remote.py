@@ -68,6 +68,7 @@ class OnMongo(RemoteContract):
         assert proxy.counters.requests - before == 1
 
 
+@pytest.mark.thorough
 class TestStandalone(OnMongo):
     """On a standalone server, whose waiters poll their lock."""
 

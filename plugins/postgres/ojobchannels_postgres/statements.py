@@ -115,8 +115,8 @@ WITH {_PRESENT}, {_step("WHERE EXISTS (SELECT FROM present)")}
 DELETE FROM OURS.ojob_documents AS d USING step WHERE d.channel = $1 AND d.id = $2
 RETURNING {_NOTIFY}
 """
-# By a bound: a list of positions would be compared with each row when the server's statistics are of
-# an almost empty table.
+# By a bound: a list of positions would be compared with each row when the server's statistics are
+# of an almost empty table.
 REMOVE_OLD: Final = f"""
 WITH {_step()}, gone AS (
     DELETE FROM OURS.ojob_documents AS d USING step
@@ -158,8 +158,8 @@ RETURNING d.value::text, {_TELL_WATCHERS}
 """
 TAKE_FIRST: Final = _TAKE.format("min")
 TAKE_LAST: Final = _TAKE.format("max")
-# Each row is looked up by its key, in an order that only the primary key has: without statistics, or
-# with those of an almost empty table, the server would rather read all rows of the channel.
+# Each row is looked up by its key, in an order that only the primary key has: without statistics,
+# or with those of an almost empty table, the server would rather read all rows of the channel.
 _FOUND: Final = """
     SELECT found.at FROM unnest($2::text[]) AS r (id), LATERAL (
         SELECT ctid AS at FROM OURS.ojob_documents

@@ -11,10 +11,11 @@ from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_hol
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
-def test_ten_thousand_sections() -> None:
+@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
+def test_thousands_of_sections(sections: int) -> None:
     """Eight processes, killed and stopped at work, connected to a node without a proxy."""
     with or_skip(), IgniteServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=1.5)
+        plan = Plan(sections=sections, faults=("kill", "stop"), pause=1.5)
         assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 
