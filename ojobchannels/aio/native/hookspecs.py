@@ -8,7 +8,8 @@ from typing import Any, Final
 import pluggy
 
 from ojobchannels.aio.native.wrappers import may_run_in_loop, within
-from ojobchannels.hookspecs import PROJECT, ChannelSpec, hookspec
+from ojobchannels.hookspecs import ChannelSpec, hookspec
+from ojobchannels.plugins import HookManager
 
 
 class AsyncChannelSpec:
@@ -84,8 +85,7 @@ def async_hooks(hook: Any) -> Any:
 
 def async_manager(backend: object) -> pluggy.PluginManager:
     """Return a plugin manager with the operations of a backend in an event loop."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(AsyncChannelSpec)
+    manager = HookManager(AsyncChannelSpec)
     manager.register(backend)
     return manager
 

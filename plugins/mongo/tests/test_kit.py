@@ -35,7 +35,6 @@ class TestMongoAlone(
     SubscribeContract,
     WaitContract,
     VisibilityContract,
-    ManyContract,
     DocumentStepContract,
     CrowdContract,
     ProcessContract,
@@ -49,6 +48,17 @@ class TestMongoAlone(
         return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
 
 
+@pytest.mark.thorough
+class TestManyOnMongoAlone(ManyContract):
+    """On a standalone server, which has no snapshots."""
+
+    @pytest.fixture
+    def ojob_subject(self, storage_alone: Storage) -> Subject:
+        """A channel of its own."""
+        return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
+
+
+@pytest.mark.thorough
 class TestMongoAloneInLoop(
     DocumentContract,
     MatchContract,

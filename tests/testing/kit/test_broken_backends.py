@@ -64,7 +64,7 @@ def _run_kit(folder: Path, verdict: Path) -> None:
         mutant.write(folder)
     by_wait = sorted(ALL, key=lambda each: not WAITS.search(" ".join(each.caught_by)))
     to_run = [f"{suite}::Test_{each.type}::{name}" for each in by_wait for name in each.caught_by]
-    options = ["--rootdir", str(folder), "--junitxml", str(verdict), "--tb", "no"]
+    options = ["--rootdir", str(folder), "--junitxml", str(verdict), "--tb", "native"]
     parallel = ["-n", "6", "--dist", "loadscope"]
     on_path = [str(folder), str(BROKEN_FOLDER), os.environ.get("PYTHONPATH", "")]
     run = subprocess.run(
