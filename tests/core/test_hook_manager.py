@@ -15,7 +15,7 @@ from ojobchannels.plugins import HookManager
 
 
 class Plain:
-    """Has marked and unmarked methods, and hooks that are no operations."""
+    """Has marked and unmarked methods, one of them for an operation of another name."""
 
     @hookimpl
     def get(self, key: object) -> object:
@@ -30,14 +30,14 @@ class Plain:
 
 
 class Overriding(Plain):
-    """Overrides a hook with a method that is none."""
+    """Overrides a hook with a plain method."""
 
     def get(self, key: object) -> object:
         return key
 
 
 class Odd(Plain):
-    """Has attributes that are no plain methods, and that must not be computed."""
+    """Has attributes that differ from methods, and that must not be computed."""
 
     __slots__ = ("size",)
 
