@@ -34,7 +34,6 @@ pytestmark = [pytest.mark.kit, pytest.mark.timeout(600)]  # one fixture runs the
 ALL: list[Any] = defective.DEFECTIVE
 PLUGINS = ("-p", "ojobchannels.pytest_plugin", "-p", "xdist")
 ENTRY_POINT = "[ojobchannels]\ndefective = defective\n"
-WAITS = re.compile("subscri|wait|wake")
 EACH = pytest.mark.parametrize("each", ALL, ids=[each.type for each in ALL])
 
 
@@ -62,10 +61,9 @@ def _run_kit(folder: Path, verdict: Path) -> None:
     suite.write_text((BROKEN_FOLDER / "broken_suite.py").read_text("utf-8"), "utf-8")
     for mutant in defective.MUTANTS:
         mutant.write(folder)
-    by_wait = sorted(ALL, key=lambda each: not WAITS.search(" ".join(each.caught_by)))
-    to_run = [f"{suite}::Test_{each.type}::{name}" for each in by_wait for name in each.caught_by]
-    options = ["--rootdir", str(folder), "--junitxml", str(verdict), "--tb", "native"]
-    parallel = ["-n", "6", "--dist", "loadscope"]
+    to_run = [f"{suite}::Test_{each.type}::{name}" for each in ALL for name in each.caught_by]
+    options = ["--rootdir", str(folder), "--junitxml", str(verdict), "--tb", "no"]
+    parallel = ["-n", "8", "--dist", "loadscope"]
     on_path = [str(folder), str(BROKEN_FOLDER), os.environ.get("PYTHONPATH", "")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGINS, *options, *parallel, *to_run],
