@@ -40,6 +40,7 @@ class Odd(Plain):
     """Has attributes that differ from methods, and that must not be computed."""
 
     __slots__ = ("size",)
+    size: Any
 
     @property
     def get_all(self) -> object:
@@ -60,24 +61,23 @@ class Odd(Plain):
 
 def with_its_own() -> Plain:
     """Return an object with hooks of its own, one of which hides that of its class."""
-    made: Any = Plain()
-    made.get = lambda key: key
-    made.shift = hookimpl(lambda: None)
-    return made  # type: ignore[no-any-return]  # it was made untyped to add to it
+    made = Plain()
+    vars(made).update(get=lambda key: key, shift=hookimpl(lambda: None))
+    return made
 
 
 def with_a_slot() -> Odd:
     """Return an object whose slot has a hook."""
-    made: Any = Odd()
+    made = Odd()
     made.size = hookimpl(lambda: 0)
-    return made  # type: ignore[no-any-return]  # likewise
+    return made
 
 
 def module() -> ModuleType:
     """Return a module with one hook."""
-    made: Any = ModuleType("extension")
-    made.get, made.set = hookimpl(lambda key: key), None
-    return made  # type: ignore[no-any-return]  # likewise
+    made = ModuleType("extension")
+    vars(made).update(get=hookimpl(lambda key: key), set=None)
+    return made
 
 
 def hooks_of(plugin: object) -> dict[str, Any]:

@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from ojobchannels.testing.kit.pytest_fixtures import StartWorker
 
 
+class _Alone:
+    """A channel on a standalone server."""
+
+    @pytest.fixture
+    def ojob_subject(self, storage_alone: Storage) -> Subject:
+        """A channel of its own."""
+        return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
+
+
 class TestMongoAlone(
+    _Alone,
     SubscribeContract,
     WaitContract,
     VisibilityContract,
@@ -42,20 +52,10 @@ class TestMongoAlone(
 ):
     """On a standalone server: what needs transactions or change streams on a replica set."""
 
-    @pytest.fixture
-    def ojob_subject(self, storage_alone: Storage) -> Subject:
-        """A channel of its own."""
-        return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
-
 
 @pytest.mark.thorough
-class TestManyOnMongoAlone(ManyContract):
+class TestManyOnMongoAlone(_Alone, ManyContract):
     """On a standalone server, which has no snapshots."""
-
-    @pytest.fixture
-    def ojob_subject(self, storage_alone: Storage) -> Subject:
-        """A channel of its own."""
-        return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
 
 
 @pytest.mark.thorough
