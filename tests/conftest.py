@@ -20,6 +20,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection_finish,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -33,6 +34,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection_finish",
     "start_worker",
 ]
 

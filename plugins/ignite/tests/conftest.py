@@ -16,6 +16,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection_finish,
     shared_storage,
     start_worker,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection_finish",
     "shared_storage",
     "start_worker",
 ]

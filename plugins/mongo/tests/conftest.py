@@ -21,6 +21,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection_finish,
     shared_storage,
     start_worker,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection_finish",
     "shared_storage",
     "start_worker",
 ]

@@ -11,7 +11,7 @@ from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_hol
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("sections", [1_000, pytest.param(10_000, marks=pytest.mark.thorough)])
 def test_thousands_of_sections(sections: int) -> None:
     """Eight processes, killed and stopped at work, connected to a node without a proxy."""
     with or_skip(), IgniteServer() as server:

@@ -19,7 +19,7 @@ on_each = pytest.mark.parametrize(
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("sections", [1_000, pytest.param(10_000, marks=pytest.mark.thorough)])
 def test_thousands_of_sections(sections: int) -> None:
     """Eight processes, killed and stopped at work, connected to the server without a proxy."""
     with or_skip(), MongoServer() as server:

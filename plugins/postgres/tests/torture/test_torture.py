@@ -13,10 +13,11 @@ FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
-def test_ten_thousand_sections() -> None:
+@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
+def test_thousands_of_sections(sections: int) -> None:
     """Eight processes, killed and stopped at work, connected to the server without a proxy."""
     with or_skip(), PostgresServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=3)
+        plan = Plan(sections=sections, faults=("kill", "stop"), pause=1.5)
         assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 

@@ -12,13 +12,14 @@ FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 
 @pytest.mark.torture
-def test_ten_thousand_sections() -> None:
+@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
+def test_thousands_of_sections(sections: int) -> None:
     """Eight processes, killed and stopped at work, connected to the server without a proxy.
 
     Every second one uses the asynchronous face.
     """
     with or_skip(), RedisServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5, asynchronous=True)
+        plan = Plan(sections=sections, faults=("kill", "stop"), pause=0.5, asynchronous=True)
         assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 
