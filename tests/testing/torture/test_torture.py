@@ -133,12 +133,13 @@ def test_suspended_holders_do_not_break_exclusion(type: str) -> None:
 
 @pytest.mark.torture
 @pytest.mark.timeout(500)
+@pytest.mark.parametrize("sections", [2_500, pytest.param(10_000, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("type", ["file", "db"])
-def test_ten_thousand_sections(type: str) -> None:
-    """Exclusion holds for ten thousand sections and many kills, for threads and for tasks."""
-    result = run(type, Plan(sections=10_000, pause=1, asynchronous=True))
+def test_thousands_of_sections(type: str, sections: int) -> None:
+    """Exclusion holds for thousands of sections and many kills, for threads and for tasks."""
+    result = run(type, Plan(sections=sections, pause=0.5, asynchronous=True))
     assert result.violations == [], result.lines()
-    assert result.done["kill"] >= 10
+    assert result.done["kill"] > 0
 
 
 @pytest.mark.torture
