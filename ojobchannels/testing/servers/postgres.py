@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -83,6 +84,13 @@ class PostgresServer(Server):
                 process = os.pidfd_open(child)
                 signal.pidfd_send_signal(process, signal.SIGKILL)
                 _await_end(process)
+        self._remove_segment()
+
+    def _remove_segment(self) -> None:
+        """Remove the segment of System V memory that outlives a killed server."""
+        with suppress(OSError, IndexError, ValueError):
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), 0, None)  # 0: IPC_RMID
 
     def pause(self) -> None:
         """Suspend the server and all its processes with SIGSTOP."""
@@ -145,6 +153,7 @@ class PostgresServer(Server):
             "max_connections": "300",
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
+            "dynamic_shared_memory_type": "mmap",  # in the folder, which is removed after a kill
             **self._options,
         }
         if self._certificates:

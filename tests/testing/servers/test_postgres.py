@@ -18,6 +18,12 @@ def user_of(pid: int) -> int:
     return Path("/proc", str(pid)).stat().st_uid
 
 
+def segments_of(pid: int) -> set[str]:
+    """Return the identifiers of the System V memory that a process has created."""
+    rows = [row.split() for row in Path("/proc/sysvipc/shm").read_text("ascii").splitlines()]
+    return {row[1] for row in rows if row[4] == str(pid)}
+
+
 @pytest.mark.parametrize("flavour", servers.installed(POSTGRES_FLAVOURS))
 def test_it_restarts_with_its_data_after_a_crash(flavour: str) -> None:
     """All its processes are killed, so that nothing keeps the data in use; root runs none."""
@@ -29,6 +35,18 @@ def test_it_restarts_with_its_data_after_a_crash(flavour: str) -> None:
         server.kill()
         server.start()
         assert accepts(server.address)
+
+
+def test_a_killed_server_leaves_no_shared_memory() -> None:
+    """Neither a segment, which only a restart would remove, nor a file outside of its folder."""
+    with servers.or_skip():
+        server = PostgresServer()
+    with server:
+        pid = server.pid
+        assert segments_of(pid) != set()
+        assert "/PostgreSQL." not in Path(f"/proc/{pid}/maps").read_text()
+        server.kill()
+        assert segments_of(pid) == set()
 
 
 @as_root
