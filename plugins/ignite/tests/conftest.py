@@ -6,9 +6,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
+from ojobchannels.testing.contracts.many import ManyContract
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     channel,
@@ -37,6 +39,13 @@ __all__ = [
 
 # With the URL of the node of all test processes.
 SHARED = "OJOBCHANNELS_TESTS_IGNITE"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the promises of `ManyContract`, which take long on this server, to `thorough`."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.name in vars(ManyContract):
+            item.add_marker(pytest.mark.thorough)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -47,6 +47,7 @@ def test_the_death_of_a_node_loses_nothing(cluster: IgniteCluster) -> None:
         assert channel.size() == 20
 
 
+@pytest.mark.thorough
 def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
     """A suspended node does not reply; calls continue once the other has dropped it."""
     with oc.open_channel("orders", cluster.url, timeout=30) as channel:

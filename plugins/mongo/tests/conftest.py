@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -14,6 +15,7 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 
 from ojobchannels.remote import Operation
+from ojobchannels.testing.contracts.many import ManyContract
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     channel,
@@ -63,6 +65,13 @@ class Storage(Subject):
     def client(self) -> pymongo.MongoClient[dict[str, Any]]:
         """Return a client of the driver, to see what is stored."""
         return pymongo.MongoClient(self.url)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the promises of `ManyContract`, which take long on this server, to `thorough`."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.name in vars(ManyContract):
+            item.add_marker(pytest.mark.thorough)
 
 
 def pytest_configure(config: pytest.Config) -> None:
