@@ -63,7 +63,7 @@ def _run_kit(folder: Path, verdict: Path) -> None:
         mutant.write(folder)
     to_run = [f"{suite}::Test_{each.type}::{name}" for each in ALL for name in each.caught_by]
     options = ["--rootdir", str(folder), "--junitxml", str(verdict), "--tb", "no"]
-    parallel = ["-n", "8", "--dist", "loadscope"]
+    parallel = ["-n", "4", "--dist", "loadscope"]
     on_path = [str(folder), str(BROKEN_FOLDER), os.environ.get("PYTHONPATH", "")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGINS, *options, *parallel, *to_run],
