@@ -21,8 +21,8 @@ from typing import Any, Final
 import ojobchannels as oc
 from benchmarks.page.web_page import fill, served
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import Published
+from ojobchannels.manager.serving.presence import Presence
 
 PHONE_WIDTH: Final = 360
 HOSTILE: Final = "<img src=x onerror=alert(1)>'\"&\u202e\x1b[2J" + "long-" * 40

@@ -9,7 +9,7 @@ from ojobchannels.alerts import Alert, Webhook
 from ojobchannels.following.overdue import overdue_by_job
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.schedules.overview import ScheduleInfo
-from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.manager.serving.presence import Presence
 from tests.alerts.conftest import Receiver, Store, complete
 from tests.manager.schedules.conftest import schedule
 

@@ -14,8 +14,8 @@ from ojobchannels.cli.top.board import read_board
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import records
 from ojobchannels.manager.actions import journal
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import lock_name
+from ojobchannels.manager.serving.presence import Presence
 from tests.manager.schedules.conftest import schedule
 
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 import ojobchannels as oc
 from ojobchannels.cli import cli
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import Published, lock_name
+from ojobchannels.manager.serving.presence import Presence
 
 HOUR_MS = 3_600_000
 DAEMON = """

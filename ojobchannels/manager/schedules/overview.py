@@ -14,12 +14,11 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from ojobchannels.channels.channel import Channel
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager import records
-from ojobchannels.manager.schedules import claimed, lists, pauses
+from ojobchannels.manager.schedules import claimed, lists, pauses, schedule_documents
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import (
     BEGUN,
     DAEMONS,
-    SCHEDULES,
     DaemonInfo,
     Published,
     is_time,
@@ -90,14 +89,6 @@ def daemons(state: State) -> list[DaemonInfo]:
     return sorted(found, key=lambda info: (not info.alive, info.host, info.started, info.id))
 
 
-def schedules_of(state: State, daemon: str) -> list[Published]:
-    """Return the schedules that a daemon has published."""
-    match state.get(part_key(daemon, SCHEDULES)):
-        case {"schedules": list(documents)}:
-            return [found for each in documents if (found := Published.of(each)) is not None]
-    return []
-
-
 def known(state: State) -> list[KnownSchedule]:
     """Return the names of the schedules, and who has them, without what is due: that takes long."""
     return [
@@ -129,7 +120,7 @@ def _groups(state: State) -> list[_Group]:
     """Return what daemons have published, a group for each schedule, by name."""
     grouped: dict[tuple[str, str, str], _Group] = {}
     for info in daemons(state):
-        for published in schedules_of(state, info.id):
+        for published in schedule_documents.read(state, info.id):
             key = published.name, published.trigger, published.timezone
             grouped.setdefault(key, []).append((published, info))
     return [grouped[key] for key in sorted(grouped)]

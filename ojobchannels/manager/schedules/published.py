@@ -1,7 +1,8 @@
 """The documents by which daemons publish themselves and their schedules in the state channel.
 
-A daemon has three documents: its life sign, its schedules, and when jobs without records began. The
-channel may contain documents of other versions, or of others; those that are malformed are ignored.
+A daemon has a life sign, its schedules in one document or several, and when jobs without records
+began. The channel may contain documents of other versions, or of others; those that are malformed
+are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ DAEMONS: Final = {"daemons": "known"}
 
 SCHEDULES: Final = "schedules"
 BEGUN: Final = "begun"
-_PARTS: Final = (SCHEDULES, BEGUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,11 @@ class Published:
     def trigger(self) -> str:
         """Its trigger as a text."""
         return self.cron if self.cron is not None else f"every {self.interval / 1000:g} s"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its document."""
+        return {name: getattr(self, name) for name in _FIELDS}
 
     def timetable(self) -> Timetable | None:
         """Return its fire times; None if this host cannot compute them."""
@@ -165,11 +170,6 @@ def lock_name(daemon: str) -> str:
 def part_key(daemon: str, part: str) -> dict[str, str]:
     """Return the key of a further document of a daemon."""
     return {"daemon": daemon, "part": part}
-
-
-def keys_of(daemon: str) -> list[dict[str, str]]:
-    """Return the keys of all documents of a daemon."""
-    return [{"daemon": daemon}, *(part_key(daemon, part) for part in _PARTS)]
 
 
 def is_time(value: object) -> TypeGuard[int]:

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.rerun import RERUN
 from ojobchannels.manager.actions.unfinished import Manager, UnfinishedActions
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.serving.operator_link import OperatorLink
+from ojobchannels.manager.serving.presence import Presence
 from ojobchannels.manager.serving.publication import PublishedSchedules
 from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.manager.serving.schedule import Schedule
@@ -92,9 +92,11 @@ class DaemonOperations:
         """
         if time.monotonic() >= self._rests_until:
             began = time.thread_time()
-            self.publish(manager)
-            rest = min((time.thread_time() - began) * 100, _LONGEST_REST_SECONDS)
-            self._rests_until = time.monotonic() + rest
+            try:
+                self.publish(manager)
+            finally:
+                rest = min((time.thread_time() - began) * 100, _LONGEST_REST_SECONDS)
+                self._rests_until = time.monotonic() + rest
 
     def _publish(self, manager: Manager) -> None:
         source, schedules = self._source(), tuple(self._schedules())

@@ -2,8 +2,8 @@
 
 import ojobchannels as oc
 from ojobchannels.manager.actions import journal
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import lock_name
+from ojobchannels.manager.serving.presence import Presence
 from ojobchannels_web.testing import Site
 
 

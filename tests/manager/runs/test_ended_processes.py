@@ -11,7 +11,7 @@ import ojobchannels as oc
 from ojobchannels.cli.doctor.holders import check_holders
 from ojobchannels.manager import records
 from ojobchannels.manager.overview import RunOverview
-from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.manager.serving.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

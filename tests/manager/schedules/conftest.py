@@ -9,8 +9,8 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.manager.schedules.published import Published
+from ojobchannels.manager.serving.presence import Presence
 
 Publish: TypeAlias = Callable[..., Presence]
 

@@ -7,7 +7,7 @@ import pytest
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.schedules import followed
 from ojobchannels.manager.schedules.followed import FollowedState
-from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.manager.serving.presence import Presence
 from tests.manager.conftest import Managers, Meddler, complete
 from tests.manager.schedules.conftest import schedule
 

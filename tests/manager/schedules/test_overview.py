@@ -9,10 +9,11 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.schedules import fire_times, lists, overview, pauses, presence
+from ojobchannels.manager.schedules import fire_times, lists, overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DAEMONS
+from ojobchannels.manager.serving import presence
 from tests.manager.schedules.conftest import schedule
 
 if TYPE_CHECKING:

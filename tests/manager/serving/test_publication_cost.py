@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from unittest.mock import Mock
 
+import pytest
+
 import ojobchannels as oc
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
 from ojobchannels.manager.serving.publication import PublishedSchedules
@@ -30,6 +32,24 @@ def test_a_daemon_whose_many_schedules_take_long_to_look_at_looks_less_often() -
         operations.close()
     assert rests <= 10
     assert len(looks) == 1 or looks[1] - looks[0] > 4  # or the machine stood still meanwhile
+
+
+def test_a_daemon_that_cannot_publish_tries_less_often_if_that_takes_long() -> None:
+    """It rests as after a success."""
+
+    def schedules() -> list[Schedule]:
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        raise oc.ChannelUnavailable("state", "it is full", "empty it")
+
+    with oc.JobManager() as manager:
+        operations = DaemonOperations(lambda: manager, lambda: Source("jobs.yaml", ""), schedules)
+        began = time.monotonic()
+        with pytest.raises(oc.ChannelUnavailable):
+            operations._publish_changes(manager)
+        assert operations._rests_until - began > 4
+        operations.close()
 
 
 def test_schedules_are_described_only_when_one_has_changed() -> None:

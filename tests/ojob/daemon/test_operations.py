@@ -14,7 +14,7 @@ from ojobchannels.errors import RunCancelled
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.schedules.overview import ScheduleInfo
-from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.manager.serving.presence import Presence
 from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.ojob.report.outcomes import Outcome
 from tests.ojob.programs import RUN, Started

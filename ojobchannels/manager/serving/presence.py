@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import ojobchannels
@@ -17,17 +17,16 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import this_process
-from ojobchannels.manager.schedules import lists, overview
+from ojobchannels.manager.schedules import lists, overview, schedule_documents
 from ojobchannels.manager.schedules.published import (
     BEGUN,
     DAEMONS,
-    SCHEDULES,
     DaemonInfo,
     Published,
-    keys_of,
     lock_name,
     part_key,
 )
+from ojobchannels.manager.schedules.schedule_documents import ScheduleDocuments
 
 _TTL_SECONDS: Final = 10.0
 _LIFE_SIGN_SECONDS: Final = 10.0
@@ -62,6 +61,7 @@ class Presence:
             alive=True,
             process=this_process(),
         )
+        self._documents = ScheduleDocuments(state, self.info.id)
         self._lease: Lease | None = None
         self._schedules: Iterable[Published] | None = None
         self._begun: dict[str, int] = {}
@@ -93,16 +93,18 @@ class Presence:
             self._signed = float("-inf")
         if self._schedules is None:
             lists.change(self._state, DAEMONS, self._with_own)
+            self._documents.write_all(schedules)
+        elif schedules != self._schedules:
+            self._documents.write(schedules)
         if schedules != self._schedules:
-            documents = [asdict(schedule) for schedule in schedules]
-            self._state.set(part_key(self.info.id, SCHEDULES), {SCHEDULES: documents})
             self._schedules, self._swept = schedules, float("-inf")
+        self._documents.remove_replaced()
         elapsed = time.monotonic() - self._signed
         if elapsed >= (_LIFE_SIGN_SECONDS if begun == self._begun else _BEGUN_SECONDS):
             self._sign(begun)
         if time.monotonic() - self._swept >= _SWEEP_SECONDS:
             self._swept = time.monotonic()
-            sweep(self._state, self.info, [schedule.name for schedule in schedules])
+            sweep(self._state, self.info, schedules)
 
     def close(self) -> None:
         """Publish that the daemon was stopped in order; its schedules stay known."""
@@ -125,7 +127,7 @@ class Presence:
         self._signed = time.monotonic()
 
 
-def sweep(state: Channel, own: DaemonInfo, names: Sequence[str]) -> None:
+def sweep(state: Channel, own: DaemonInfo, schedules: Iterable[Published]) -> None:
     """Remove what dead daemons have published and no one needs any more.
 
     A daemon replaces the dead ones of its file on its host, and those that were stopped in order
@@ -136,21 +138,24 @@ def sweep(state: Channel, own: DaemonInfo, names: Sequence[str]) -> None:
     dead.sort(key=lambda info: info.seen, reverse=True)
     for number, info in enumerate(dead):
         outdated = number >= _KEPT_DEAD or info.seen < now_ms() - _KEPT_MS
-        if outdated or _is_replaced(state, info, own, names):
+        if outdated or _is_replaced(state, info, own, schedules):
             forget(state, info.id)
 
 
 def forget(state: Channel, daemon: str) -> None:
     """Remove what a daemon has published."""
+    schedule_documents.remove(state, daemon)
+    state.unset(part_key(daemon, BEGUN))
     lists.change(state, DAEMONS, lambda known: [each for each in known if each != daemon])
-    for key in keys_of(daemon):
-        state.unset(key)
+    state.unset({"daemon": daemon})
 
 
-def _is_replaced(state: Channel, dead: DaemonInfo, own: DaemonInfo, names: Sequence[str]) -> bool:
+def _is_replaced(
+    state: Channel, dead: DaemonInfo, own: DaemonInfo, schedules: Iterable[Published]
+) -> bool:
     if dead.file != own.file or dead.started > own.started:
         return False
     if dead.host == own.host:
         return True
-    theirs = {schedule.name for schedule in overview.schedules_of(state, dead.id)}
-    return dead.stopped is not None and not theirs.isdisjoint(names)
+    theirs = {schedule.name for schedule in schedule_documents.read(state, dead.id)}
+    return dead.stopped is not None and not theirs.isdisjoint(each.name for each in schedules)
