@@ -1,14 +1,11 @@
 """The plugin manager: the available channel types, their providers, and plugins that failed."""
 
-import inspect
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from types import BuiltinMethodType, FunctionType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any, NamedTuple
 
 import pluggy
@@ -17,7 +14,6 @@ from ojobchannels import backends, errors
 from ojobchannels.hookspecs import (
     HOOKS_ELSEWHERE,
     PROJECT,
-    ChannelSpec,
     ChannelType,
     DiscoverySpec,
     Option,
@@ -185,111 +181,6 @@ def registry() -> Registry:
         if _registry is None:
             _registry = Registry()
         return _registry
-
-
-class HookManager(pluggy.PluginManager):
-    """A plugin manager for the operations of one open channel.
-
-    It finds what pluggy finds, in half of the time that it takes to open a channel: what is known
-    of the operations is kept, and what is a function of a class cannot be computed, which pluggy
-    rules out for each attribute.
-
-    Args:
-        spec: The class with the operations.
-    """
-
-    def __init__(self, spec: type) -> None:
-        super().__init__(PROJECT)
-        for name, known in _specs(spec).items():
-            caller = pluggy.HookCaller(name, self._hookexec)
-            caller.spec = known
-            setattr(self.hook, name, caller)
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Return the options of a hook, or None for another attribute."""
-        if not isinstance(plugin, type) and name not in getattr(plugin, "__dict__", ()):
-            found = (vars(each)[name] for each in type(plugin).__mro__ if name in vars(each))
-            attribute = next(found, None)
-            if isinstance(attribute, FunctionType):
-                return getattr(attribute, f"{PROJECT}_impl", None)
-            if isinstance(attribute, _NOT_HOOKS):
-                return None
-        return super().parse_hookimpl_opts(plugin, name)
-
-
-_NOT_HOOKS = (MethodDescriptorType, WrapperDescriptorType, BuiltinMethodType, str, type)
-
-
-@cache
-def _specs(spec: type) -> Mapping[str, Any]:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(spec)
-    return {name: caller.spec for name, caller in vars(manager.hook).items()}
-
-
-def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
-    """Return a plugin manager for one open channel, with the extensions registered.
-
-    Raises:
-        InvalidOption: A hook of an extension does not have the name of an operation.
-    """
-    manager = HookManager(ChannelSpec)
-    try:
-        for extension in extensions:
-            manager.register(extension)
-        manager.check_pending()
-    except (pluggy.PluginValidationError, ValueError) as error:
-        raise errors.InvalidOption(
-            "extension", str(error), "use the names of the operations of ChannelSpec for its hooks"
-        ) from error
-    return manager
-
-
-class _Direct(partial[object]):
-    """A hook that only the backend implements, called at once.
-
-    Pluggy looks for implementations in each call, which takes longer than some of them. A partial
-    needs no frame of its own.
-    """
-
-    _caller: pluggy.HookCaller
-
-    @classmethod
-    def of(cls, caller: pluggy.HookCaller, only: pluggy.HookImpl) -> "_Direct":
-        """Return the hook of a caller with one implementation."""
-        function, names = only.function, only.argnames
-        takes_all = caller.spec is not None and set(names) == set(caller.spec.argnames)
-        if takes_all and _takes_keywords(function, names):
-            direct = cls(function)
-        else:
-            direct = cls(lambda **arguments: function(*[arguments[name] for name in names]))
-        direct._caller = caller
-        return direct
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._caller, name)
-
-
-def _takes_keywords(function: Callable[..., object], names: Collection[str]) -> bool:
-    """Return whether a method can be called by the names of its arguments.
-
-    A decorator may show the signature of what it wraps, and pass on positional arguments only.
-    """
-    code = getattr(getattr(function, "__func__", None), "__code__", None)
-    if code is None:
-        return False
-    named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
-    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or set(names) <= set(named)
-
-
-class Operations:
-    """The operations of one open channel: hooks that extensions wrap, or the backend's methods."""
-
-    def __init__(self, manager: pluggy.PluginManager) -> None:
-        for name, caller in vars(manager.hook).items():
-            only = caller.get_hookimpls()
-            is_direct = len(only) == 1 and not (only[0].wrapper or only[0].hookwrapper)
-            setattr(self, name, _Direct.of(caller, only[0]) if is_direct else caller)
 
 
 def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
-
-import pluggy
+from typing import NoReturn
 
 from ojobchannels import errors
 from ojobchannels.changes import Change
@@ -16,7 +14,7 @@ from ojobchannels.documents import check_name
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import reset_in_children
 from ojobchannels.host.synchronous import check_synchronous
-from ojobchannels.plugins import Operations
+from ojobchannels.operations import Operations
 
 _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
@@ -48,13 +46,13 @@ class Channel(Locking):
         name: str,
         type: str,
         capabilities: frozenset[str],
-        manager: pluggy.PluginManager,
+        operations: Operations,
         clock: Clock,
         open_beside: "Callable[[str], Channel]",
     ) -> None:
-        super().__init__(name, type, capabilities, Operations(manager), clock)
+        super().__init__(name, type, capabilities, operations, clock)
         self._open_beside = open_beside
-        self._to_close: Any = manager.hook
+        self._to_close: Operations | None = operations
         reset_in_children(self, Channel._forget)
 
     def subscribe(

@@ -11,7 +11,8 @@ from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption, shown
 from ojobchannels.hookspecs import ChannelType
 from ojobchannels.host.clock import HOST_CLOCK, Clock
-from ojobchannels.plugins import channel_manager, checked_options, registry
+from ojobchannels.operations import ChannelPlugins, Operations
+from ojobchannels.plugins import checked_options, registry
 
 _extensions: list[object] = []
 
@@ -73,13 +74,14 @@ def prepared(
 def _open(
     type: ChannelType, options: Mapping[str, Any], name: str, extensions: Iterable[object] = ()
 ) -> Channel:
-    manager = channel_manager((*_extensions, *extensions))
+    plugins = ChannelPlugins((*_extensions, *extensions))
     backend = type.open(name, options)
     capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
     check_backend(type.name, backend, capabilities)
-    manager.register(backend)
+    plugins.add(backend)
+    operations = Operations(plugins)
     clock = cast("Clock", options.get("clock", HOST_CLOCK))
-    return Channel(name, type.name, capabilities, manager, clock, partial(_open, type, options))
+    return Channel(name, type.name, capabilities, operations, clock, partial(_open, type, options))
 
 
 def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:

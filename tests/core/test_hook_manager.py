@@ -1,4 +1,4 @@
-"""The plugin manager of a channel finds the hooks that pluggy itself finds."""
+"""The operations of a channel are the hooks that pluggy itself finds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.hookspecs import PROJECT, ChannelSpec, hookimpl
-from ojobchannels.plugins import HookManager
+from ojobchannels.operations import ChannelPlugins, HookManager, Operations
 
 
 class Plain:
@@ -116,3 +116,139 @@ def test_operations_have_the_arguments_that_pluggy_finds() -> None:
         for name, caller in vars(plain.hook).items():
             assert ours[name].spec.argnames == caller.spec.argnames
             assert ours[name].get_hookimpls() == []
+
+
+class Wrapping:
+    """Has several hooks for one operation, whose order their options change."""
+
+    @hookimpl(wrapper=True)
+    def get(self) -> Any:
+        return (yield)
+
+    @hookimpl(specname="get", trylast=True)
+    def first(self, key: object) -> object:
+        return key
+
+    @hookimpl(specname="get", tryfirst=True)
+    def last(self, key: object) -> object:
+        return key
+
+
+class Fixed:
+    """Has no room for attributes of its own."""
+
+    __slots__ = ()
+
+    @hookimpl
+    def get(self, key: object) -> object:
+        return key
+
+
+class Renamed(Plain):
+    """Shows other attributes than it has."""
+
+    def __dir__(self) -> list[str]:
+        return ["get"]
+
+
+def found_by(get_caller: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the hooks of each operation, in the order of their calls."""
+    return {
+        name: [
+            (each.plugin, each.plugin_name, each.function, each.opts, each.argnames)
+            for each in get_caller(name).get_hookimpls()
+        ]
+        for name in vars(HookManager(ChannelSpec).hook)
+    }
+
+
+def assert_as_pluggy(*plugins: object) -> None:
+    """Compare all hooks of the plugins of a channel with those that pluggy registers."""
+    plain = pluggy.PluginManager(PROJECT)
+    plain.add_hookspecs(ChannelSpec)
+    channel = ChannelPlugins(plugins[:-1])
+    for each in plugins:
+        plain.register(each)
+    channel.add(plugins[-1])
+    expected = found_by(lambda name: getattr(plain.hook, name))
+    assert found_by(channel.caller) == expected
+    operations = Operations(channel)
+    assert found_by(lambda name: getattr(operations, name)) == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Plain, Overriding, Odd, with_its_own, with_a_slot, module, Wrapping, Fixed, Renamed, object],
+)
+def test_operations_are_the_hooks_that_pluggy_registers(make: Any) -> None:
+    """At the first opening and later, alone and between others, for any kind of object."""
+    for _ in range(2):
+        assert_as_pluggy(make())
+        assert_as_pluggy(Wrapping(), make(), Wrapping(), Plain())
+
+
+def test_a_changed_class_has_the_hooks_that_pluggy_registers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hook that was replaced, added, hidden, removed, or added to the class below."""
+
+    class Below:
+        @hookimpl
+        def pop(self) -> object:
+            return None
+
+    class Changing(Below, Plain):
+        pass
+
+    mine = Changing()
+    assert_as_pluggy(mine)
+    with monkeypatch.context() as patch:
+        patch.setattr(Changing, "get", hookimpl(lambda self, key: key))
+        assert_as_pluggy(mine)
+        patch.setattr(Changing, "shift", hookimpl(lambda self: None), raising=False)
+        assert_as_pluggy(mine)
+        patch.setattr(Changing, "pop", lambda self: None)
+        assert_as_pluggy(mine)
+        patch.setattr(Below, "size", hookimpl(lambda self: 0), raising=False)
+        assert_as_pluggy(mine)
+        patch.delattr(Below, "pop")
+        assert_as_pluggy(mine)
+    assert_as_pluggy(mine)
+    vars(mine)["pop"] = hookimpl(lambda: 1)
+    assert_as_pluggy(mine)
+    Changing.__bases__ = (Plain,)
+    assert_as_pluggy(mine)
+
+
+def test_an_operation_keeps_the_method_that_the_class_had_at_the_opening(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if it is called for the first time after the change."""
+    plugins = ChannelPlugins(())
+    plugins.add(Plain())
+    operations = Operations(plugins)
+    monkeypatch.setattr(Plain, "get", hookimpl(lambda self, key: "changed"))
+    assert operations.get(key="key") == "key"
+
+
+def test_a_plugin_is_registered_once() -> None:
+    """Not again, and not beside another of the same name."""
+    named = [Plain(), Plain()]
+    for each in named:
+        vars(each)["__name__"] = "same"
+    for twice in ([named[0]] * 2, named):
+        with pytest.raises(oc.InvalidOption, match="already registered"):
+            ChannelPlugins(tuple(twice))
+
+
+def test_there_are_only_the_operations_of_the_spec() -> None:
+    """And those that an extension adds."""
+
+    class Adding:
+        @hookimpl(optionalhook=True)
+        def count(self) -> int:
+            return 1
+
+    operations = Operations(ChannelPlugins((Adding(),)))
+    assert operations.count() == 1
+    assert not hasattr(operations, "counts")

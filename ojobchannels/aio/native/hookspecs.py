@@ -9,7 +9,7 @@ import pluggy
 
 from ojobchannels.aio.native.wrappers import may_run_in_loop, within
 from ojobchannels.hookspecs import ChannelSpec, hookspec
-from ojobchannels.plugins import HookManager
+from ojobchannels.operations import HookManager
 
 
 class AsyncChannelSpec:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
 
 import pluggy
@@ -14,7 +14,7 @@ from ojobchannels.host.synchronous import check_synchronous
 from ojobchannels.manager.hooks.spec import EVENTS, PREFIX, RunEvent, RunSpec
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_record import RunRecord, sealed
-from ojobchannels.plugins import registry
+from ojobchannels.plugins import Registry, registry
 from ojobchannels.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class RunListeners:
 
     def __init__(self, manager: Any, plugins: Iterable[object]) -> None:
         self._manager: JobManager = manager
-        installed = [hooks for each in registry().plugins() if (hooks := _hooks_of(each))]
-        self._hooks = (*installed, *map(_required_hooks, plugins))
+        self._hooks = (*_hooks_of_installed(registry()), *map(_required_hooks, plugins))
         self._callbacks: dict[str, Sequence[RunCallback]] = {}
         self._lock = threading.Lock()
 
@@ -84,6 +83,12 @@ def _call(call: Callable[[], object], event: str, record: Record) -> None:
         call()
     except Exception:  # noqa: BLE001  it must not disturb the run that it hears of
         _log.exception("a hook or callback for %r of job %r failed", event, record["name"])
+
+
+@lru_cache(maxsize=1)
+def _hooks_of_installed(plugins: Registry) -> Sequence[pluggy.HookRelay]:
+    """Return the hooks of the installed plugins that have some, which all managers call."""
+    return [hooks for each in plugins.plugins() if (hooks := _hooks_of(each))]
 
 
 def _required_hooks(plugin: object) -> pluggy.HookRelay:
