@@ -104,8 +104,9 @@ def _our_threads() -> list[threading.Thread]:
 
 
 def _children() -> set[int]:
-    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(pid) for path in lists for pid in _text(path).split()}
+    tasks = Path(f"/proc/{os.getpid()}/task")
+    threads = tasks.iterdir() if tasks.is_dir() else ()
+    return {int(pid) for thread in threads for pid in _text(thread / "children").split()}
 
 
 def _text(path: Path) -> str:
