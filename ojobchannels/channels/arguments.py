@@ -19,8 +19,10 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
         InvalidOption: The duration is of another type, shorter than `shortest` milliseconds, or
             longer than a hundred years.
     """
-    if type(duration) is int and shortest <= (number := duration * 1000) <= _LONGEST_TTL:
-        return number  # as most durations are
+    if type(duration) is int or type(duration) is float:  # as most durations are
+        number = duration * 1000
+        if shortest <= number <= _LONGEST_TTL:
+            return round(number)
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidOption(

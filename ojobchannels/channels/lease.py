@@ -248,6 +248,11 @@ class Lease:
             raise self._loss()
         return descriptors
 
+    def _is_granted(self) -> bool:
+        """Return whether the storage still has this lease, whatever this process knows of it."""
+        found = self.channel.hook.lock_info(name=self._lock_name)
+        return found is not None and bool(found.fence == self.fence)
+
     def _renewed(self, sent: int, ttl: int) -> None:
         """Record that a request sent at `sent` set the remaining time to `ttl` milliseconds."""
         with self._lock:

@@ -309,8 +309,7 @@ class JobRun(Cancellable):
         )
 
     def _is_overdue(self) -> bool:
-        ran = self.lease.channel.clock.now() - self._began
-        return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
+        return self._options.on_timeout == "fail" and self._ran() >= self.timeout * 1e6
 
     def _on_lost(self) -> Callable[[Lease], None]:
         # Not a method: a run and its lease that refer to each other are garbage to be searched for.
@@ -325,13 +324,13 @@ class JobRun(Cancellable):
             ending = (
                 records.ending(start, status, self._elapsed(), error, self._options.secrets) | more
             )
-            jobs, locks = self.manager.jobs, self.manager.locks
+            jobs = self.manager.jobs
             try:
                 if status == "skipped":
-                    channels = jobs, locks, self.manager.state
-                    record, lost = write_skip(*channels, self.lease, self.record, ending)
+                    state = self.manager.state
+                    record, lost = write_skip(jobs, state, self.lease, self.record, ending)
                 else:
-                    record, lost = write_end(jobs, locks, self.lease, self.record, ending)
+                    record, lost = write_end(jobs, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 errors.add_note(failure, f"{ended}, but its record still says that it is running")
@@ -343,12 +342,15 @@ class JobRun(Cancellable):
                 raise lost
             keeps = self._keeps_lock and status != "skipped"
             kept = self._options.lock_at_least_for if keeps else 0
-            release(self.lease, kept - self._elapsed() / 1000)
+            release(self.lease, kept and kept - self._elapsed() / 1000)
         finally:
             self.manager._report_run(self.record, notifies=self._notifies)
 
     def _elapsed(self) -> int:
-        return max(self.lease.channel.clock.now() - self._began, 0) // 1000
+        return max(self._ran(), 0) // 1000
+
+    def _ran(self) -> int:
+        return self.lease.channel.clock.now() - self._began
 
     def _check_open(self, what: str) -> None:
         if not self.open:

@@ -25,7 +25,7 @@ _log = logging.getLogger("ojobchannels.jobs")
 
 
 def write_end(
-    jobs: Channel, locks: Channel, lease: Lease, record: Record, ending: Record
+    jobs: Channel, lease: Lease, record: Record, ending: Record
 ) -> tuple[Record, LockLost | None]:
     """Write how a run ended into its record.
 
@@ -33,7 +33,7 @@ def write_end(
         The record as it is now, and the error if the run had lost its lock: then its status is
         ``lost``, unless another process has closed the record with another status.
     """
-    lost = _find_loss(locks, lease, record)
+    lost = _find_loss(lease)
     if lost is None:
         ended = {**record, **ending}
         try:
@@ -46,10 +46,10 @@ def write_end(
 
 
 def write_skip(
-    jobs: Channel, locks: Channel, state: Channel, lease: Lease, record: Record, ending: Record
+    jobs: Channel, state: Channel, lease: Lease, record: Record, ending: Record
 ) -> tuple[Record, LockLost | None]:
     """Move the record of a skipped run to the state channel; otherwise like `write_end`."""
-    lost = _find_loss(locks, lease, record)
+    lost = _find_loss(lease)
     if lost is None:
         try:
             return not_run.move({**record, **ending}, jobs, state, lease.fence), None
@@ -156,11 +156,11 @@ def lost_because(lease: Lease, reason: str) -> LockLost:
     return LockLost(lease.channel.name, lease.name, lease.fence, reason)
 
 
-def _find_loss(locks: Channel, lease: Lease, record: Record) -> LockLost | None:
+def _find_loss(lease: Lease) -> LockLost | None:
     try:
         lease.check()
     except LockLost as lost:
         return lost
-    if records.is_live(record, locks.lock_info(lease.name, slot=lease.slot)):
+    if lease._is_granted():
         return None
     return lost_because(lease, "it was released or taken over by another holder")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
+from ojobchannels.host.clock import now_ms
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.limits.rate import RateLimit
 from ojobchannels.manager.output.buffer import OutputBuffer
@@ -88,11 +89,11 @@ class RunOptions:
         """The duration of the lease, in seconds."""
         return min(self.timeout, _LONGEST_LEASE) if self.keep_alive else self.timeout
 
-    def holder(self, now: int) -> Record:
-        """Return the holder info of the lock, from its options and the time in milliseconds."""
+    def holder(self) -> Record:
+        """Return the holder info of a lock that is requested now."""
         if not self.lock_at_least_for:
             return self.due
-        return {**self.due, "keptUntil": iso(now + round(self.lock_at_least_for * 1000))}
+        return {**self.due, "keptUntil": iso(now_ms() + round(self.lock_at_least_for * 1000))}
 
     @property
     def due(self) -> Record:

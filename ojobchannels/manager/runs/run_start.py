@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from ojobchannels import errors
 from ojobchannels.channels.lease import Lease
-from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import this_process
 from ojobchannels.manager import records, tracing
 from ojobchannels.manager.limits import rate
@@ -58,7 +57,7 @@ class RunStart:
                 "job": self._name,
                 "run": self._run_id,
                 records.PROCESS: this_process(),
-                **options.holder(now_ms()),
+                **options.holder(),
             },
             "slots": options.max_concurrent,
         }
