@@ -4,9 +4,8 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
@@ -21,6 +20,9 @@ from ojobchannels.hookspecs import (
 from ojobchannels.masking import mask_text
 from ojobchannels.plain_numbers import number
 from ojobchannels.suggestions import closest, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
@@ -248,7 +250,7 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     """
     if value is option.default or option.type is object:
         return value
-    if isinstance(value, str) and mask_text(value) != value and "://" in value:
+    if isinstance(value, str) and "://" in value and mask_text(value) != value:
         reason = f"{errors.shown(value)} is a URL with a login, not the {option.help}"
         advice = "pass it as the URL of the channel"
         raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
@@ -269,11 +271,15 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
 
 
-def _entry_points() -> Iterator[tuple[EntryPoint, str]]:
+def _entry_points() -> Iterator[tuple["EntryPoint", str]]:
+    from importlib.metadata import distributions  # slow, and not every program opens a channel
+
     seen: set[tuple[str, str]] = set()
     for distribution in distributions():
+        # Parsing what all other distributions have takes longer than the rest.
+        if f"[{PROJECT}]" not in (distribution.read_text("entry_points.txt") or ""):
+            continue
         for entry_point in distribution.entry_points.select(group=PROJECT):
-            # Not before: parsing the metadata of all that is installed takes longer than the rest.
             name = str(distribution.metadata["Name"])
             if (name, entry_point.name) not in seen:
                 seen.add((name, entry_point.name))
