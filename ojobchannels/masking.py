@@ -7,6 +7,7 @@ that repeats it.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 MASK: Final = "***"
@@ -38,21 +39,28 @@ _WELL_KNOWN: Final = (
     r"\b(?:eyJ[\w-]{8,1000}\.[\w-]{8,1000}\.[\w-]*|gh[pousr]_\w{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{20,})"
 )
-_FORMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (re.compile(_KEY, re.DOTALL), MASK),
-    (re.compile(_LOGIN, re.IGNORECASE), rf"\1{MASK}@"),
-    (re.compile(r"\b((?i:bearer|basic))\s+[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
-    (re.compile(r"((?:^|\s)(?:-u|--user)(?:=|\s+)[^\s:]+:)\S+"), rf"\1{MASK}"),
-    (re.compile(_WELL_KNOWN), MASK),
-)
-_VALUE_OF_NAME: Final = re.compile(
+_VALUE_OF_NAME: Final = (
     rf"(\b{_BEFORE_VALUE}(?!\w*tokens\b){_NAME}['\"]?\s*[=:]\s*|(?<!\S)--?{_NAME}\s+(?!-))"
     rf"(?:(?P<quoted>{_QUOTED})|(?!\*\*\*|(?i:bearer|basic)\s)[^\s&,;'\"<>)}}\]]+)"
 )
-
-
-_FOLDER: Final = re.compile(r"""(?i:pwd)['"]?\s*[=:]\s*['"]?[`/.~].*""", re.DOTALL)
+_FOLDER: Final = r"""(?i:pwd)['"]?\s*[=:]\s*['"]?[`/.~].*"""
 """A working directory, which has the name of a password; or our own message about the key."""
+
+
+@cache  # compiled for the first text, because many commands mask none
+def _forms() -> tuple[tuple[re.Pattern[str], str], ...]:
+    return (
+        (re.compile(_KEY, re.DOTALL), MASK),
+        (re.compile(_LOGIN, re.IGNORECASE), rf"\1{MASK}@"),
+        (re.compile(r"\b((?i:bearer|basic))\s+[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
+        (re.compile(r"((?:^|\s)(?:-u|--user)(?:=|\s+)[^\s:]+:)\S+"), rf"\1{MASK}"),
+        (re.compile(_WELL_KNOWN), MASK),
+    )
+
+
+@cache
+def _value_of_name() -> re.Pattern[str]:
+    return re.compile(_VALUE_OF_NAME)
 
 
 def is_secret_name(name: object) -> bool:
@@ -74,9 +82,9 @@ def mask_text(text: str, values: Iterable[str] = ()) -> str:
     for value in sorted(set(values), key=len, reverse=True):
         if len(value) >= _SHORTEST_VALUE:
             text = text.replace(value, MASK)
-    for form, masked_form in _FORMS:
+    for form, masked_form in _forms():
         text = form.sub(masked_form, text)
-    return _VALUE_OF_NAME.sub(_without_value, text) if _PART_OF_NAME.search(text) else text
+    return _value_of_name().sub(_without_value, text) if _PART_OF_NAME.search(text) else text
 
 
 def masked(document: Any, secret: Collection[str] = ()) -> Any:
@@ -123,7 +131,7 @@ def _parts_of(part: Any, is_secret: bool, secret: Collection[str]) -> Iterator[t
 
 
 def _without_value(found: re.Match[str]) -> str:
-    if _FOLDER.fullmatch(found[0]):
+    if re.fullmatch(_FOLDER, found[0], re.DOTALL):
         return found[0]
     quote = found["quoted"][0] if found["quoted"] else ""
     return f"{found[1]}{quote}{MASK}{quote}"

@@ -3,9 +3,9 @@
 import re
 
 # Python itself accepts more, such as 6_379 and digits of other scripts.
-_NUMBERS: dict[type, re.Pattern[str]] = {
-    int: re.compile(r"[+-]?[0-9]+"),
-    float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+_NUMBERS: dict[type, str] = {
+    int: r"[+-]?[0-9]+",
+    float: r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
 }
 
 
@@ -15,6 +15,6 @@ def number(text: str, kind: type[int] | type[float]) -> float:
     Raises:
         ValueError: It is not a number of that kind.
     """
-    if not _NUMBERS[kind].fullmatch(text):
+    if not re.fullmatch(_NUMBERS[kind], text):
         raise ValueError(text)
     return kind(text)

@@ -10,11 +10,11 @@ from ojobchannels.errors import CodeFault, Diagnostic
 from ojobchannels.ojob.yaml.source import DocumentPath, Position, Source, diagnostic_at
 
 _BLOCKS: Final = ("|", ">")
-_JAVASCRIPT: Final = re.compile(
+_JAVASCRIPT: Final = (
     r"^(var|let|const|function|new|throw)\s|=>|===|//|`|[;{]$|^}|\$\w*\(|^(if|for|while)\s*\(.*\)$"
 )
-_SURELY_JAVASCRIPT: Final = re.compile(
-    r"^\s*((var|let|const)\s+\w+\s*=|//|.*=>\s*[\w{(]|(throw|return)\b.*;$|.*[;{]$)", re.MULTILINE
+_SURELY_JAVASCRIPT: Final = (
+    r"(?m)^\s*((var|let|const)\s+\w+\s*=|//|.*=>\s*[\w{(]|(throw|return)\b.*;$|.*[;{]$)"
 )
 AS_JAVASCRIPT: Final = "write `lang: js` below `typeArgs`, or run it with --lang js"
 _UNFOLD: Final = "write `|` instead of `>`, which joins lines"
@@ -126,7 +126,8 @@ class CodeLines:
         return self._code[at].strip() if 0 <= at < len(self._code) else ""
 
     def _advice(self, line: int) -> str:
-        if _JAVASCRIPT.search(self._line(line)) or _SURELY_JAVASCRIPT.search("\n".join(self._code)):
+        text = "\n".join(self._code)
+        if re.search(_JAVASCRIPT, self._line(line)) or re.search(_SURELY_JAVASCRIPT, text):
             return f"it looks like JavaScript: {AS_JAVASCRIPT}"
         if self._exact or self._position.style not in (">", None):
             return ""

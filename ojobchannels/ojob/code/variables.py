@@ -12,8 +12,7 @@ MAX_BYTES: Final = 128 * 1024 - 1
 """The longest ``NAME=value`` that Linux passes to a program, and the longest argument."""
 
 _ON_STDIN: Final = "read it from standard input, as JSON"
-_PROGRAMS: Final = re.compile(
-    r"""
+_PROGRAMS: Final = r"""
     # the loader, the C library, the shell
     (LD|DYLD|GLIBC|MALLOC|BASH|GCONV)_\w+ | PATH | CDPATH | IFS | ENV | HOME | SHELL | SHELLOPTS
     | BASHOPTS | PS[0-4] | PROMPT_COMMAND | ZDOTDIR | TMPDIR | (LOC|NLS|MAN|INFO)PATH | HOSTALIASES
@@ -33,9 +32,7 @@ _PROGRAMS: Final = re.compile(
     | WGETRC | NETRC | GNUPGHOME | KRB5\w+ | KUBECONFIG | AWS_\w+ | PGSERVICEFILE | PGSYSCONFDIR
     | DOCKER_(HOST|CONFIG|CONTEXT|CERT_PATH|TLS_VERIFY) | PGPASSFILE | MYSQL_(HOME|TEST_LOGIN_FILE)
     | OJOB_\w+
-    """,
-    re.VERBOSE,
-)
+    """
 """Matches names by which programs, the loader and shells find code, servers and settings."""
 
 
@@ -60,7 +57,7 @@ def environment(args: Mapping[str, Any], job: str) -> dict[str, str]:
 def _refusal(name: str, value: str, is_inherited: bool) -> tuple[str, str]:
     """Return why an arg cannot be a variable, and what to do; empty texts if it can."""
     rename = "rename it, or set the variable in the script"
-    if _PROGRAMS.fullmatch(name):
+    if re.fullmatch(_PROGRAMS, name, re.VERBOSE):
         return "has the name of an environment variable that changes what programs do", rename
     if is_inherited:
         return f"would replace ${name}, which `ojob` has in its environment", rename

@@ -26,7 +26,7 @@ _MAX_LENGTH: Final = 400
 BUNDLED: Final = "ojobchannels:"
 """The prefix of the names of bundled packs."""
 SUFFIXES: Final = (".yaml", ".yml", ".json")
-_NOT_FOR_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_NOT_FOR_YAML: Final = "[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 """Characters that JSON allows in texts, but YAML reads as line breaks or refuses."""
 
 _MAP: Final = f"{TAG}map"
@@ -136,7 +136,7 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     if path.suffix == ".json":
         if error := invalid_json(text):
             raise _error(name, error.at, str(error), error.hint)
-        text = _NOT_FOR_YAML.sub(_escaped, text.replace("\t", " "))
+        text = re.sub(_NOT_FOR_YAML, _escaped, text.replace("\t", " "))
     reader = Reader(name)
     data = reader.read(text)
     if reader.diagnostics:

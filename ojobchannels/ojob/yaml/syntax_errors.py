@@ -191,7 +191,7 @@ def invalid_json(text: str) -> InvalidText | None:
     except json.JSONDecodeError as error:
         return _json_error(error, text)
     except _Constant as error:
-        found = next(one for one in _STRING_OR_CONSTANT.finditer(text) if one[1])
+        found = next(one for one in re.finditer(_STRING_OR_CONSTANT, text) if one[1])
         message = f"invalid JSON: {error} is not a JSON number"
         return InvalidText(_position(text, found.start()), message, "quote it, or write null")
     except RecursionError:
@@ -199,7 +199,7 @@ def invalid_json(text: str) -> InvalidText | None:
     return None
 
 
-_STRING_OR_CONSTANT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+_STRING_OR_CONSTANT: Final = r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)'
 
 
 class _Constant(Exception):
