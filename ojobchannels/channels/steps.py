@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)  # each method takes time at each start
 class Queue:
     """Wait behind the callers of this handle that wait already, at most `timeout` milliseconds.
 
@@ -24,7 +24,7 @@ class Queue:
         """Do nothing on a thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, repr=False)  # each method takes time at each start
 class Wait:
     """Wait until the lock may be granted; `hook.wait` describes the other arguments."""
 

@@ -4,8 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import click
 
@@ -26,8 +25,7 @@ def table_options(command: _Command) -> _Command:
     return json_option(click.option("--wide", is_flag=True, help=help)(command))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table; it is left out if it is empty in all rows.
 
     Attributes:
@@ -44,7 +42,7 @@ class Column:
     right: bool = False
     cut: bool = False
     optional: bool = False
-    colours: Mapping[str, str] = field(default_factory=dict)
+    colours: Mapping[str, str] = {}
 
 
 def show(

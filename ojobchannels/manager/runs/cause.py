@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.errors import STORE_ERRORS, FireTimeTaken, LockBusy, RateLimited
 from ojobchannels.manager.schedules.fire_times import FireTime, fields
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """Why a run starts that no caller waits for: a fire time, or the request of an operator.
 
     Attributes:

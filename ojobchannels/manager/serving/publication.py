@@ -1,9 +1,8 @@
 """How a schedule is published, and how its fire times are described."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
@@ -12,8 +11,7 @@ from ojobchannels.manager.schedules.zones import key_of_zone
 from ojobchannels.printable import storable
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleNames:
+class ScheduleNames(NamedTuple):
     """The names of one schedule.
 
     Attributes:

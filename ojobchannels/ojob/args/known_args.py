@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob.args.pack_args import ArgType
@@ -23,8 +22,7 @@ _WHOLE: Final = {
 """Matches code that uses all args, by a language in which they are a map of this name."""
 
 
-@dataclass(frozen=True)
-class KnownArgs:
+class KnownArgs(NamedTuple):
     """The args that a job and its parts know.
 
     Attributes:
@@ -34,7 +32,7 @@ class KnownArgs:
         reads_all: Whether code uses the map of args as a whole.
     """
 
-    types: Mapping[str, tuple[ArgType, ...]] = field(default_factory=dict)
+    types: Mapping[str, tuple[ArgType, ...]] = {}
     names: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     reads_all: bool = False

@@ -6,7 +6,6 @@ import linecache
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
@@ -124,11 +123,10 @@ class Python:
         return result
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """One block of code, ready to run, with the calls that were found in it."""
 
-    program: Python | Program = field(repr=False)
+    program: Python | Program
     calls: tuple[Call, ...] = ()
     openings: tuple[Opening, ...] = ()
 
@@ -151,12 +149,11 @@ class Block:
             raise error.with_traceback(None) from error.__cause__
 
 
-@dataclass(frozen=True)
-class Isolated:
+class Isolated(NamedTuple):
     """A block of Python that runs in a process of its own."""
 
-    program: Python = field(repr=False)
-    modules: Mapping[str, CodeType] = field(repr=False)
+    program: Python
+    modules: Mapping[str, CodeType]
     where: str
 
     def run(self, host: PythonHost) -> Any:

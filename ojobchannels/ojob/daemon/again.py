@@ -1,8 +1,7 @@
 """A job of a file that runs again in this process, with the args of a past run."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ojobchannels.errors import InvalidJobArgs, JobMisuse
 from ojobchannels.ojob.args.layers import Layer
@@ -11,8 +10,7 @@ from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
 
 
-@dataclass(frozen=True)
-class RunAgain:
+class RunAgain(NamedTuple):
     """A past run that an operator wants again.
 
     Attributes:

@@ -1,7 +1,6 @@
 """Reads a job file and the files that it includes."""
 
 import os.path
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -71,7 +70,7 @@ class _Gathering:
             if (shortcut := job.spec.type_args.shortcut)
         }
         found = self.found.values()
-        return [replace(file, todo=validator.todo(known)) for validator, file in found]
+        return [file._replace(todo=validator.todo(known)) for validator, file in found]
 
     def add(self, path: Path, name: str, *, bundled: bool = False, jobs_only: bool = False) -> None:
         real = os.path.realpath(path)  # unlike resolve(), it accepts links that form a circle

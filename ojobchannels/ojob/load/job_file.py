@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.alerts.rules import Alert
 from ojobchannels.manager.schedules.rules import ScheduleRules
@@ -47,8 +47,7 @@ class ScheduleSpec(ScheduleRules):
     stop_when: Block | None = field(repr=False)
 
 
-@dataclass(frozen=True)
-class LockSpec:
+class LockSpec(NamedTuple):
     """The locks that a call of a job holds while it runs.
 
     Attributes:
@@ -117,8 +116,7 @@ class Job:
         return self.schedule is None and self.watched is None and not self.at_end
 
 
-@dataclass(frozen=True)
-class Todo:
+class Todo(NamedTuple):
     """One entry of the todo: a job, and one map of arguments for each call of it.
 
     Attributes:

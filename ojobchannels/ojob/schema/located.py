@@ -1,7 +1,6 @@
 """Specs together with where they are in their file."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from ojobchannels.errors import Diagnostic
@@ -28,8 +27,7 @@ class Reference(NamedTuple):
         return self.source.diagnostic(self.path, message, hint)
 
 
-@dataclass(frozen=True)
-class Located(Generic[S]):
+class Located(NamedTuple, Generic[S]):
     """A spec, and its path in its file."""
 
     spec: S
@@ -59,8 +57,7 @@ class Located(Generic[S]):
         return catch[0] if len(catch) == 1 and not in_list and catch[0] != INVALID else None
 
 
-@dataclass(frozen=True)
-class FileSpecs:
+class FileSpecs(NamedTuple):
     """A job file that was read, and its valid specs.
 
     Attributes:
@@ -72,8 +69,8 @@ class FileSpecs:
 
     source: Source
     spec: FileSpec
-    jobs: list[Located[JobSpec]] = field(default_factory=list)
-    todo: list[Located[TodoSpec]] = field(default_factory=list)
+    jobs: Sequence[Located[JobSpec]] = ()
+    todo: Sequence[Located[TodoSpec]] = ()
 
     @property
     def root(self) -> Located[FileSpec]:
