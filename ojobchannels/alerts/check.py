@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from ojobchannels.alerts import http
 from ojobchannels.alerts.notices import FIELDS
 from ojobchannels.alerts.rules import DEFAULT_EVENTS, EVENTS, PORTS, Alert, Mail, Ping, Webhook
 from ojobchannels.alerts.secret_text import has_reference, resolved, shown_url
@@ -17,10 +17,11 @@ from ojobchannels.errors import InvalidOption, InvalidValue
 from ojobchannels.host.synchronous import check_synchronous
 from ojobchannels.suggestions import did_you_mean
 
-_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
-_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ADDRESS: Final = r"[^@\s]+@[^@\s]+"
+_HEADER: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _KEPT: Final = ("content-length", "content-type", "host", "transfer-encoding")
 _LONGEST_SECONDS: Final = 300
+_EXTRA: Final = "ojobchannels[alerts]"
 
 
 class RuleError(NamedTuple):
@@ -113,7 +114,7 @@ def _of_webhook(webhook: Webhook) -> Iterator[RuleError]:
             "write a JSON document",
         )
     for name, value in webhook.headers.items():
-        if not _HEADER.fullmatch(name) or name.lower() in _KEPT:
+        if not re.fullmatch(_HEADER, name) or name.lower() in _KEPT:
             yield RuleError(
                 ("target", "headers", name), f"{name!r} cannot be set", "remove this header"
             )
@@ -136,8 +137,8 @@ def _of_ping(switch: Ping) -> Iterator[RuleError]:
 
 
 def _of_http() -> Iterator[RuleError]:
-    if not http.is_installed():
-        hint = f"install it with: pip install '{http.EXTRA}'"
+    if not find_spec("httpx"):
+        hint = f"install it with: pip install '{_EXTRA}'"
         yield RuleError(("target",), "requests need the package httpx", hint)
 
 
@@ -192,7 +193,7 @@ def _of_mail(mail: Mail) -> Iterator[RuleError]:
 
 
 def _of_address(path: tuple[str | int, ...], address: str) -> Iterator[RuleError]:
-    if not _ADDRESS.fullmatch(address):
+    if not re.fullmatch(_ADDRESS, address):
         yield RuleError(path, f"{address!r} is not a mail address", "write user@example.org")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     import ssl
 
 _GRACE_SECONDS: Final = 4.0
-EXTRA: Final = "ojobchannels[alerts]"
 _FIRST_FAILURE: Final = 300
 _FIRST_REFUSAL: Final = 400
 _FIRST_ERROR: Final = 500
@@ -31,11 +29,6 @@ _FOR_ALL: Final = (401, 403, 404, 407, 408, 410, 425, 429)
 
 _is_sending: ContextVar[bool] = ContextVar("ojobchannels_is_sending", default=False)
 _PINGS: Final = {"started": "start", "completed": "success"}
-
-
-def is_installed() -> bool:
-    """Return whether the library for requests is there."""
-    return find_spec("httpx") is not None
 
 
 def post(webhook: Webhook, notice: Notice) -> None:

@@ -16,7 +16,7 @@ from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
-from ojobchannels.manager.limits import rate
+from ojobchannels.manager.limits import counted_starts
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
@@ -275,7 +275,7 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     removal.save()
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
-    _remove(channels.state, rate.outdated(channels.state, now_ms()))
+    _remove(channels.state, counted_starts.outdated(channels.state, now_ms()))
     _remove(output, without_record(output, channels.jobs, cutoff))
     if removed:
         note_pruned(channels.state, cutoff)

@@ -3,14 +3,18 @@
 No message and no repr in this module shows a password.
 """
 
-import ssl
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
 from ojobchannels.plain_numbers import number
+
+if TYPE_CHECKING:
+    import ssl
 
 # What may hold a password has the type `object`: the core quotes a value of the wrong type.
 TLS_OPTIONS: Final = (
@@ -58,6 +62,8 @@ class Tls(NamedTuple):
         Raises:
             OSError: A file cannot be read, or is not what it should be.
         """
+        import ssl  # not before: the options are also read without a connection, to check a file
+
         context = ssl.create_default_context(cafile=self.ca)
         if not self.verify:
             context.check_hostname = False

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import RateLimited
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.limits import rate
+from ojobchannels.manager.limits import counted_starts
 from ojobchannels.manager.limits.rate import RateLimit
 
 
@@ -23,8 +22,7 @@ class Manager(Protocol):
         """The channel in which starts are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitedStarts:
+class LimitedStarts(NamedTuple):
     """The starts of a job.
 
     Attributes:
@@ -67,7 +65,7 @@ class LimitedStarts:
     def _count(self, limit: RateLimit, lease: Lease) -> float:
         """Count the start; return 0, or after how many seconds it may be possible."""
         try:
-            pause = rate.take(self.manager.state, self.name, limit, lease.fence)
+            pause = counted_starts.take(self.manager.state, self.name, limit, lease.fence)
             if pause:
                 self.before_release(lease)
         except BaseException:

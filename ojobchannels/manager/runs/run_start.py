@@ -10,7 +10,7 @@ from ojobchannels import errors
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.process_identity import this_process
 from ojobchannels.manager import records, tracing
-from ojobchannels.manager.limits import rate
+from ojobchannels.manager.limits import counted_starts
 from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import dead_runs
@@ -142,7 +142,7 @@ class RunStart:
             fire_times.release(state, self._name, self._fire_time, self._run_id)
         if self._options.rate_limit is not None:
             with suppress(errors.ChannelError):  # then the start counts until the period is over
-                rate.give_back(state, self._name, fence)
+                counted_starts.give_back(state, self._name, fence)
 
     def _raise_if_claimed(self, busy: errors.LockBusy | errors.RateLimited) -> None:
         """Raise FireTimeTaken if a holder runs for the same fire time: nothing is skipped."""

@@ -7,9 +7,14 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import CodeFault, Diagnostic, InvalidOption, JobFileError
 from ojobchannels.ojob.code.python import Block, as_body, compile_block, has_no_effect
-from ojobchannels.ojob.code.shell import SHELL
 from ojobchannels.ojob.code.source_map import CodeLines
-from ojobchannels.ojob.languages import Code, Language, ProvidedLanguage, plugin_languages
+from ojobchannels.ojob.languages import (
+    Code,
+    Language,
+    Program,
+    ProvidedLanguage,
+    plugin_languages,
+)
 from ojobchannels.ojob.schema.located import FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
@@ -17,7 +22,17 @@ from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
 
+
+def _compile_shell(code: Code) -> Program:
+    from ojobchannels.ojob.code.shell import compile_script  # as in plugins: most files have none
+
+    return compile_script(code)
+
+
 PYTHON: Final = "python"
+_SHELL: Final = Language(
+    "shell", "POSIX shell, run by /bin/sh", _compile_shell, ("sh",), takes_folder=True
+)
 _OUR_DISTRIBUTION: Final = "ojobchannels"
 _DISTRIBUTIONS: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
 _NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
@@ -124,7 +139,7 @@ def find_language(name: str) -> Language | Unknown | None:
     """Return a language by one of its names; None for Python, which runs in this process."""
     if name == PYTHON:
         return None
-    offered = [ProvidedLanguage(SHELL, _OUR_DISTRIBUTION), *plugin_languages()]
+    offered = [ProvidedLanguage(_SHELL, _OUR_DISTRIBUTION), *plugin_languages()]
     matching = [each for each in offered if name in (each.language.name, *each.language.aliases)]
     if len(matching) == 1:
         return matching[0].language

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, CodeFault
 from ojobchannels.ojob.code.variables import MAX_BYTES, environment
-from ojobchannels.ojob.languages import Code, Host, Language
+from ojobchannels.ojob.languages import Code, Host
 from ojobchannels.ojob.process.children import (
     Command,
     NotStarted,
@@ -168,8 +168,12 @@ def _map_in(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _compile(code: Code) -> Script:
-    """Check the syntax of the code with the shell, without running it."""
+def compile_script(code: Code) -> Script:
+    """Check the syntax of the code with the shell, without running it.
+
+    Raises:
+        CodeFault: The shell does not accept it.
+    """
     if "\0" in code.text:
         raise CodeFault("the code contains NUL", code.line)
     checked = subprocess.run(  # noqa: S603  -n: check the syntax only
@@ -185,8 +189,3 @@ def _compile(code: Code) -> Script:
         line = int(match[1]) if match else 1
         raise CodeFault(match[2] if match else message, code.line + line - 1)
     return Script(code)
-
-
-SHELL: Final = Language(
-    "shell", "POSIX shell, run by /bin/sh", _compile, ("sh",), takes_folder=True
-)

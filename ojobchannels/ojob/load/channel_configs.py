@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.channels.opening import from_url
 from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
@@ -83,6 +82,8 @@ def config_errors(config: Any) -> Iterator[ConfigError]:
 
 
 def _of_url(url: str) -> Iterator[ConfigError]:
+    from ojobchannels.channels.opening import from_url  # with the channels, which most checks omit
+
     try:
         checked_options(*from_url(url))
     except ChannelError as error:

@@ -9,8 +9,8 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.limits import rate
-from ojobchannels.manager.limits.rate import RateLimit
+from ojobchannels.manager.limits import counted_starts
+from ojobchannels.manager.limits.rate import RateLimit, check_rate_limit, parsed
 
 if TYPE_CHECKING:
     from tests.manager.conftest import Managers
@@ -29,7 +29,7 @@ NOW = 1_900_000_000_000
 )
 def test_a_rate_limit_is_starts_and_a_period(text: str, starts: int, period: int) -> None:
     """The period is a number with its unit, or the unit alone."""
-    assert rate.parsed(text) == RateLimit(text, starts, period)
+    assert parsed(text) == RateLimit(text, starts, period)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_an_invalid_rate_limit_is_refused(simple_manager: oc.JobManager, text: A
 
 def take(state: oc.Channel, seconds: float, text: str = "2/10s") -> float:
     """Count a start, and return the seconds to wait."""
-    limit = rate.check_rate_limit(text)
+    limit = check_rate_limit(text)
     assert limit is not None
-    return rate.take(state, "call", limit, round((NOW + seconds * 1000) * 1000))
+    return counted_starts.take(state, "call", limit, round((NOW + seconds * 1000) * 1000))
 
 
 def test_no_period_has_more_starts_than_the_limit() -> None:
@@ -54,7 +54,7 @@ def test_no_period_has_more_starts_than_the_limit() -> None:
         assert [take(state, at) for at in (0, 9, 9.5)] == [0, 0, 0.5]
         assert [take(state, at) for at in (10, 10.001, 18.999)] == [0, 8.999, 0.001]
         assert take(state, 19) == 0
-        rate.give_back(state, "call", (NOW + 19_000) * 1000)
+        counted_starts.give_back(state, "call", (NOW + 19_000) * 1000)
         assert take(state, 19.5) == 0
         assert take(state, 19.6) > 0
         state.destroy()
@@ -137,7 +137,7 @@ def test_pruning_removes_what_counts_nothing_any_more(simple_manager: oc.JobMana
     limit = RateLimit("1/1h", 1, hour)
     ages = {"old": hour + day + hour, "of today": hour + day - hour, "new": 0}
     for name, age in ages.items():
-        assert rate.take(simple_manager.state, name, limit, (now - age) * 1000) == 0
+        assert counted_starts.take(simple_manager.state, name, limit, (now - age) * 1000) == 0
     simple_manager.prune(0)
     keys = [key for key in simple_manager.state.get_keys() if "rateLimit" in str(key)]
     assert keys == [{"rateLimit": "of today"}, {"rateLimit": "new"}]
