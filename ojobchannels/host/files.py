@@ -9,8 +9,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +73,13 @@ def open_regular(
         UnsafeFile: It is a link, or not a regular file.
         OSError: It cannot be opened.
     """
+    return _open_regular(path, flags, mode, within, links)[0]
+
+
+def _open_regular(
+    path: str | Path, flags: int, mode: int, within: int | None, links: bool
+) -> tuple[int, os.stat_result]:
+    """Open a file as `open_regular` does; return descriptor and status."""
     try:
         descriptor = os.open(path, flags | _PLAIN, mode, dir_fd=within)
     except OSError as error:
@@ -84,7 +90,7 @@ def open_regular(
         raise
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and (links or status.st_nlink <= 1):
-        return descriptor
+        return descriptor, status
     os.close(descriptor)
     is_file = stat.S_ISREG(status.st_mode)
     raise UnsafeFile(path, "it has several names" if is_file else "it is not a regular file")
@@ -120,9 +126,10 @@ class SideFolder:
         self.mode = mode
         self._above = above
         self._data = data
-        self._name = str(path)
+        self._text = str(path)
+        self._name = path.name
         self._keeps_open = False
-        self._kept: _OpenFolder | None = None
+        self._kept: OpenFolder | None = None
 
     def keep_open(self) -> None:
         """Keep the folder open from its next use on, until `give_back`."""
@@ -134,7 +141,15 @@ class SideFolder:
 
     def exists(self) -> bool:
         """Return whether something is at the path."""
-        return os.access(self._name, os.F_OK)
+        return os.access(self._text, os.F_OK)
+
+    def names(self) -> list[str]:
+        """Return the sorted names at the path, where another folder may be: check what you open.
+
+        Raises:
+            FileNotFoundError: It does not exist.
+        """
+        return sorted(os.listdir(self._text))  # noqa: PTH208  a Path is slower
 
     def folder(self, name: str) -> "SideFolder":
         """Return a folder within this one."""
@@ -144,25 +159,20 @@ class SideFolder:
         """Return a file within this folder; it is created when it is opened."""
         return SideFile(self, name)
 
-    @contextmanager
-    def opened(self) -> Iterator[int]:
-        """Open the folder, and yield its descriptor.
+    def opened(self) -> "OpenFolder":
+        """Open the folder, unless it is kept open; ``with`` yields the descriptor.
 
         Raises:
             FileNotFoundError: It does not exist.
             UnsafeFile: It is not a folder, or another user has put it there.
         """
         kept = self._kept
-        if kept is None or not kept.is_at(self._name):
-            if not self._keeps_open:
-                descriptor = self._open()
-                try:
-                    yield descriptor
-                finally:
-                    os.close(descriptor)
-                return
-            kept = self._kept = _OpenFolder(self._open())
-        yield kept.descriptor
+        if kept is not None and kept.is_at(self._text):
+            return kept
+        opened = OpenFolder(self._open())
+        if self._keeps_open:
+            self._kept = opened
+        return opened
 
     def make(self, by_umask: bool = False) -> None:
         """Create the folder, and those of ours above it, unless they exist.
@@ -187,24 +197,17 @@ class SideFolder:
             OSError: It has files, or does not exist.
         """
         with self._opened_above() as above:
-            os.rmdir(self.path.name, dir_fd=above)
+            os.rmdir(self._name, dir_fd=above)
 
-    @contextmanager
-    def _opened_above(self) -> Iterator[int]:
+    def _opened_above(self) -> "OpenFolder":
         if self._above is not None:
-            with self._above.opened() as above:
-                yield above
-            return
-        above = os.open(self.path.parent, _FOLDER)
-        try:
-            yield above
-        finally:
-            os.close(above)
+            return self._above.opened()
+        return OpenFolder(os.open(self.path.parent, _FOLDER))
 
     def _open(self) -> int:
         if self._above is not None:
             with self._above.opened() as above:
-                return open_folder(self.path.name, above)
+                return open_folder(self._name, above)
         descriptor = open_folder(self.path)
         try:
             self._check_owner(os.fstat(descriptor))
@@ -239,10 +242,10 @@ class SideFolder:
 
     def _make_within(self, above: int, by_umask: bool) -> None:
         try:
-            os.mkdir(self.path.name, dir_fd=above)
+            os.mkdir(self._name, dir_fd=above)
         except FileExistsError:
             return
-        made = open_folder(self.path.name, above)
+        made = open_folder(self._name, above)
         try:
             status = os.fstat(made)
             is_ours = status.st_uid == os.geteuid()
@@ -262,24 +265,35 @@ def _is_of_group(folder: os.stat_result, data: os.stat_result, parent: os.stat_r
     return admitted and folder.st_gid == data.st_gid
 
 
-class _OpenFolder:
-    """A folder that is kept open; it is closed when no thread uses it any more."""
+class OpenFolder:
+    """An open folder; it is closed when neither ``with`` nor a `SideFolder` refers to it."""
+
+    descriptor = -1
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        status = os.fstat(descriptor)
-        self._identity = status.st_dev, status.st_ino
+        self._identity: tuple[int, int] | None = None
+
+    def __enter__(self) -> int:
+        return self.descriptor
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def is_at(self, path: str) -> bool:
         """Return whether the path leads to this folder: it was not deleted, moved or replaced."""
         try:
-            status = os.lstat(path)
+            found = os.lstat(path)
         except FileNotFoundError:
             return False
-        return (status.st_dev, status.st_ino) == self._identity
+        if self._identity is None:
+            status = os.fstat(self.descriptor)
+            self._identity = status.st_dev, status.st_ino
+        return (found.st_dev, found.st_ino) == self._identity
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        if self.descriptor >= 0:  # otherwise a signal interrupted `__init__`
+            os.close(self.descriptor)
 
 
 class SideFile:
@@ -294,7 +308,8 @@ class SideFile:
     def __init__(self, folder: SideFolder, name: str) -> None:
         self.path = folder.path / name
         self._folder = folder
-        self._name = str(self.path)
+        self._text = str(self.path)
+        self._name = name
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> int:
@@ -306,15 +321,14 @@ class SideFile:
         """
         if self.descriptor < 0:
             self._identity = None
-            self.descriptor = open_side_file(self._folder, self.path.name)
-            status = os.fstat(self.descriptor)
+            self.descriptor, status = _open_side_file(self._folder, self._name)
             self._identity = status.st_dev, status.st_ino
         return self.descriptor
 
     def is_current(self) -> bool:
         """Return whether the path still leads to the open file."""
         try:
-            status = os.lstat(self._name)
+            status = os.lstat(self._text)
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
@@ -336,12 +350,18 @@ def open_side_file(folder: SideFolder, name: str) -> int:
         UnsafeFile: It is a link, or not a regular file, or the folder is another user's.
         OSError: The file cannot be opened or created.
     """
+    return _open_side_file(folder, name)[0]
+
+
+def _open_side_file(folder: SideFolder, name: str) -> tuple[int, os.stat_result]:
+    """Open a file as `open_side_file` does; return descriptor and status."""
     for _ in range(_ATTEMPTS):
         try:
             with folder.opened() as within:
-                with suppress(FileNotFoundError):
-                    return open_regular(name, os.O_RDWR, within=within)
-                return _create(within, name, folder.mode)
+                try:
+                    return _open_regular(name, os.O_RDWR, 0, within, links=False)
+                except FileNotFoundError:
+                    return _create(within, name, folder.mode)
         except FileExistsError:
             continue  # another process has created it
         except FileNotFoundError:
@@ -361,13 +381,13 @@ def give(descriptor: int, owner: os.stat_result) -> None:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def _create(within: int, name: str, mode: int) -> int:
+def _create(within: int, name: str, mode: int) -> tuple[int, os.stat_result]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(name, flags, mode, dir_fd=within)
     try:
         os.fchmod(descriptor, mode)
         give(descriptor, os.fstat(within))
+        return descriptor, os.fstat(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor

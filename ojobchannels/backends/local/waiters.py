@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
-from ojobchannels.host.files import SideFolder, UnsafeFile, give, names_in
+from ojobchannels.host.files import SideFolder, UnsafeFile, give
 
 CHECK_SECONDS = 0.02
 _FOLDERS_KEPT = 256
@@ -71,8 +71,11 @@ class Waiters:
         folder = self._folder_of(name)
         if not folder.exists():
             return ""  # the usual case, found in half the time of an open that fails
-        with suppress(OSError), folder.opened() as within:
-            return next((fifo for fifo in names_in(within) if _wake(within, fifo)), "")
+        with suppress(OSError):
+            fifos = folder.names()
+            if fifos:
+                with folder.opened() as within:
+                    return next((fifo for fifo in fifos if _wake(within, fifo)), "")
         return ""
 
     def remove(self, name: str, fifo: str) -> None:
