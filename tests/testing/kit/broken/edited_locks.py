@@ -102,8 +102,8 @@ LOCKS = [
         "test_each_waiter_of_several_processes_is_woken_at_once",
         (
             "local/waiters.py",
-            "for fifo in names_in(within) if _wake(within, fifo)",
-            "for fifo in names_in(within) if len(names_in(within)) == 1 and _wake(within, fifo)",
+            "for fifo in fifos if _wake(within, fifo)",
+            "for fifo in fifos if len(fifos) == 1 and _wake(within, fifo)",
         ),
         ("local/waiters.py", "CHECK_SECONDS = 0.02", "CHECK_SECONDS = 2"),
     ),
