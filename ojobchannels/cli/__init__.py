@@ -44,7 +44,7 @@ COMMANDS: Final = {
 """In the order of the help, with the folder of ``commands`` whose module of that name has it."""
 
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 10_000
-"""Imported objects stay: with CPython's 700, looking for garbage in them was 5 % of a command."""
+"""What is imported stays: with CPython's 700, looking for garbage in it was 5 % of a command."""
 
 _SECTIONS: Final = {
     "acting": "Run and act",
