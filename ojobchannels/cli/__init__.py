@@ -4,7 +4,6 @@ The module of a command is imported when the command is called. These modules im
 beyond click and the standard library inside functions, so that ``ojob --help`` starts quickly.
 """
 
-import gc
 import importlib
 from typing import Any, Final
 
@@ -42,9 +41,6 @@ COMMANDS: Final = {
     "completion": "setup",
 }
 """In the order of the help, with the folder of ``commands`` whose module of that name has it."""
-
-_OBJECTS_BETWEEN_COLLECTIONS: Final = 10_000
-"""What is imported stays: with CPython's 700, looking for garbage in it was 5 % of a command."""
 
 _SECTIONS: Final = {
     "acting": "Run and act",
@@ -157,6 +153,5 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and exit with its status."""
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     prepare_streams()
     cli(prog_name="ojob")
