@@ -15,23 +15,32 @@ FOR_ALL_TESTS = re.compile(r"^pytestmark = (?:\[.*?^\]|.*?$)", re.MULTILINE | re
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, which takes half of that time and finds nothing."""
+    """Collect without the garbage collector, which takes half of that time and finds nothing.
+
+    Later it runs less often than usual, which saves a tenth of the time of the tests.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import a file in which the option `-m` selects no test."""
+    """Do not import a file in which the option `-m` selects no test.
+
+    The markers are in the file, or in the `conftest.py` beside it.
+    """
     if not collection_path.match("test_*.py"):
         return None
     wanted, unwanted = _markers(str(config.getoption("markexpr")))
     text = collection_path.read_text("utf-8")
     on_all = " ".join(FOR_ALL_TESTS.findall(text))
-    needless = any(f"mark.{name}" not in text for name in wanted)
+    beside = collection_path.with_name("conftest.py")
+    markers = text + (beside.read_text("utf-8") if beside.exists() else "")
+    needless = any(f"mark.{name}" not in markers for name in wanted)
     return needless or any(f"mark.{name}" in on_all for name in unwanted) or None
 
 

@@ -45,7 +45,10 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(name for name in dir(builtins) if name.isidentifier())})"),
     ("py:.*", r"(ojobchannels\.(.+\.)?)?_\w+"),
     # Parameters of constructors that only the package itself calls.
-    ("py:class", r"ojobchannels\.channels\.documents\.DocumentStore"),
+    (
+        "py:class",
+        r"ojobchannels\.(channels\.documents\.DocumentStore|operations\.operations\.Operations)",
+    ),
     ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|runs\.run_options\.Run(Options|Manager))"),
     ("py:class", r"ojobchannels\.manager\.durable_launches\.store\.LaunchStore"),
     ("py:class", r"ojobchannels\.aio\.(calls\.Calls|pending\.Pending)"),

@@ -20,7 +20,6 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
-    pytest_collection_finish,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -34,7 +33,6 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection_finish",
     "start_worker",
 ]
 

@@ -67,4 +67,9 @@ if not TYPE_CHECKING:  # with it, type checkers would accept any name
         if name not in _PATHS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module, _, attribute = _PATHS[name].rpartition(".")
-        return getattr(import_module(f"{__name__}.{module}"), attribute)
+        globals()[name] = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,8 +10,8 @@ import pluggy
 from ojobchannels.hookspecs import ChannelSpec
 from ojobchannels.operations.hook_manager import MARK, NOT_HOOKS, HookManager
 
-Hooks = Mapping[str, Sequence[FunctionType]]
-"""The functions that implement each operation, in the order in which pluggy finds them."""
+Hooks = Mapping[str, Sequence[tuple[FunctionType, pluggy.HookimplOpts]]]
+"""The functions that implement each operation, in the order of pluggy, with their options."""
 
 _MOST_KINDS: Final = 100
 
@@ -47,7 +47,7 @@ def known_hooks(plugin: object) -> Hooks | None:
     """Return the hooks of a plugin; None if only pluggy can find them, or they are invalid.
 
     They are those of its class, unless the plugin has some of its own. A class that was changed is
-    looked at again.
+    looked at again, and a class that a function has made is not kept: it may be one of many.
     """
     kind = type(plugin)
     known = _kinds.get(kind)
@@ -65,16 +65,19 @@ def _look_at(plugin: object) -> _Kind | None:
     kind = type(plugin)
     attributes = _attributes(kind)
     if isinstance(plugin, type | ModuleType) or any(
-        attributes[name] is not vars(object)[name] for name in ("__dir__", "__getattribute__")
+        attributes[name] is not vars(object)[name]
+        for name in ("__class__", "__dir__", "__getattribute__")
     ):
+        return None
+    if any("<locals>" in each.__qualname__ for each in kind.__mro__):
         return None
     if not all(map(_is_plain, attributes.values())) or not _is_valid(plugin):
         return None
-    hooks: dict[str, list[FunctionType]] = {}
+    hooks: dict[str, list[tuple[FunctionType, pluggy.HookimplOpts]]] = {}
     names = [name for name in sorted(attributes) if _is_hook(attributes[name])]
     for name in names:
         options = getattr(attributes[name], MARK)
-        hooks.setdefault(options["specname"] or name, []).append(attributes[name])
+        hooks.setdefault(options["specname"] or name, []).append((attributes[name], options))
     namespaces = (
         _Namespace(each, tuple(vars(each)), tuple(vars(each).values()))
         for each in kind.__mro__

@@ -65,3 +65,6 @@ class Operations:
         operation = _Direct.of(caller, only[0]) if is_direct else caller
         setattr(self, name, operation)
         return operation
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._plugins.names()})

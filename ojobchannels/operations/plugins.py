@@ -7,7 +7,7 @@ import pluggy
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import ChannelSpec
-from ojobchannels.operations.hook_manager import MARK, HookManager, specs
+from ojobchannels.operations.hook_manager import HookManager, specs
 from ojobchannels.operations.known_hooks import Hooks, known_hooks
 
 
@@ -55,6 +55,10 @@ class ChannelPlugins:
         is_known = operation in specs(ChannelSpec) or any(operation in each for each in self._hooks)
         return self._new_caller(operation) if is_known else None
 
+    def names(self) -> list[str]:
+        """Return the names of the operations."""
+        return list(specs(ChannelSpec))
+
     def _check_names(self) -> None:
         if self._manager:
             self._manager.check_pending()
@@ -62,9 +66,8 @@ class ChannelPlugins:
     def _new_caller(self, operation: str) -> pluggy.HookCaller:
         caller = _NONE.new_caller(ChannelSpec, operation)
         for plugin, hooks in zip(self._plugins, self._hooks, strict=True):
-            for function in hooks.get(operation, ()):
+            for function, options in hooks.get(operation, ()):
                 method = function.__get__(plugin)
-                options = getattr(function, MARK)
                 caller._add_hookimpl(pluggy.HookImpl(plugin, _name(plugin), method, options))
         return caller
 

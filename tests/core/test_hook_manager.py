@@ -12,6 +12,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.hookspecs import PROJECT, ChannelSpec, hookimpl
 from ojobchannels.operations import ChannelPlugins, HookManager, Operations
+from ojobchannels.operations.known_hooks import known_hooks
 
 
 class Plain:
@@ -252,3 +253,33 @@ def test_there_are_only_the_operations_of_the_spec() -> None:
     operations = Operations(ChannelPlugins((Adding(),)))
     assert operations.count() == 1
     assert not hasattr(operations, "counts")
+
+
+def test_the_class_of_a_function_is_not_kept() -> None:
+    """Each call of the function makes another one, with all that its methods refer to."""
+
+    class Local:
+        @oc.hookimpl(wrapper=True)
+        def get(self) -> Any:
+            return (yield)
+
+    assert known_hooks(Local()) is None
+
+
+class Proxy:
+    """Pretends to be of the class of another object, as proxies do."""
+
+    def __init__(self, target: object) -> None:
+        self.__dict__["_target"] = target
+
+    @property  # type: ignore[misc]  # a proxy may say what it is
+    def __class__(self) -> type:
+        return type(self._target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_target"], name)
+
+
+def test_the_hooks_of_a_proxy_are_left_to_pluggy() -> None:
+    """Only it can see those of the object behind it."""
+    assert known_hooks(Proxy(object())) is None

@@ -8,8 +8,9 @@ the schedules as they were before a change or after it, also when the daemon is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from math import inf
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
@@ -52,9 +53,8 @@ class ScheduleDocuments:
         self._state = state
         self._daemon = daemon
         self._present: dict[bytes, int] = {}
-        self._stored: set[int] = set()
+        self._stored: dict[int, float] = {}  # since when no first document names a number
         self._next = 1
-        self._written = float("-inf")
 
     def write(self, schedules: Iterable[Published]) -> None:
         """Write them; a further document that has not changed is not written again."""
@@ -67,9 +67,8 @@ class ScheduleDocuments:
                 self._state.set(_key(self._daemon, following), {SCHEDULES: part.documents})
                 number, following = following, following + 1
             present[part.digest] = number
-        self._stored.update(range(self._next, following))
+        self._note_replaced(range(self._next, following), present)
         self._next = following  # a first document that is stored without a reply names the others
-        self._written = time.monotonic()
         self._state.set(part_key(self._daemon, SCHEDULES), self._first(first, present))
         self._present = present
 
@@ -80,17 +79,26 @@ class ScheduleDocuments:
 
     def remove_replaced(self) -> None:
         """Remove the documents that no reader needs any more."""
-        replaced = self._stored - set(self._present.values())
-        if replaced and time.monotonic() - self._written >= _KEPT_SECONDS:
-            for number in replaced:
+        if self._next == 1:
+            return
+        before = time.monotonic() - _KEPT_SECONDS
+        present = set(self._present.values())
+        for number in [each for each, since in self._stored.items() if since <= before]:
+            if number not in present:
                 self._state.unset(_key(self._daemon, number))
-            self._stored -= replaced
+                del self._stored[number]
+
+    def _note_replaced(self, written: Iterable[int], present: Mapping[bytes, int]) -> None:
+        now, named = time.monotonic(), set(present.values())
+        self._stored.update(dict.fromkeys(written, inf))
+        for number, since in self._stored.items():
+            self._stored[number] = inf if number in named else min(since, now)
 
     def _first(self, part: _Part, present: dict[bytes, int]) -> Document:
         document: dict[str, Any] = {SCHEDULES: part.documents}
         if self._next > 1:
             further = list(present.values())
-            replaced = sorted(self._stored - set(further))
+            replaced = sorted(self._stored.keys() - set(further))
             document |= {_MORE: further, _REPLACED: replaced, _NEXT: self._next}
         return document
 
@@ -112,9 +120,11 @@ def remove(state: Channel, daemon: str) -> None:
     for number in (*_numbers(first, _MORE), *_numbers(first, _REPLACED)):
         state.unset(_key(daemon, number))
     following = first.get(_NEXT) if isinstance(first, dict) else None
-    unfinished = following if isinstance(following, int) else 1
-    while state.unset(_key(daemon, unfinished)):
-        unfinished += 1
+    unfinished = end = following if isinstance(following, int) else 1
+    while state.get(_key(daemon, end)) is not None:
+        end += 1
+    for number in reversed(range(unfinished, end)):  # if this is killed, the rest has no gap
+        state.unset(_key(daemon, number))
     state.unset(part_key(daemon, SCHEDULES))
 
 

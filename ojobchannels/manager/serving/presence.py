@@ -98,10 +98,10 @@ class Presence:
             self._documents.write(schedules)
         if schedules != self._schedules:
             self._schedules, self._swept = schedules, float("-inf")
-        self._documents.remove_replaced()
         elapsed = time.monotonic() - self._signed
         if elapsed >= (_LIFE_SIGN_SECONDS if begun == self._begun else _BEGUN_SECONDS):
             self._sign(begun)
+        self._documents.remove_replaced()
         if time.monotonic() - self._swept >= _SWEEP_SECONDS:
             self._swept = time.monotonic()
             sweep(self._state, self.info, schedules)
@@ -155,7 +155,7 @@ def _is_replaced(
 ) -> bool:
     if dead.file != own.file or dead.started > own.started:
         return False
-    if dead.host == own.host:
-        return True
+    if dead.host == own.host or dead.stopped is None:
+        return dead.host == own.host
     theirs = {schedule.name for schedule in schedule_documents.read(state, dead.id)}
-    return dead.stopped is not None and not theirs.isdisjoint(each.name for each in schedules)
+    return not theirs.isdisjoint(each.name for each in schedules)

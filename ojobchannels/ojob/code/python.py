@@ -6,6 +6,7 @@ import linecache
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
@@ -123,10 +124,11 @@ class Python:
         return result
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """One block of code, ready to run, with the calls that were found in it."""
 
-    program: Python | Program
+    program: Python | Program = field(repr=False)
     calls: tuple[Call, ...] = ()
     openings: tuple[Opening, ...] = ()
 
@@ -149,11 +151,12 @@ class Block(NamedTuple):
             raise error.with_traceback(None) from error.__cause__
 
 
-class Isolated(NamedTuple):
+@dataclass(frozen=True)
+class Isolated:
     """A block of Python that runs in a process of its own."""
 
-    program: Python
-    modules: Mapping[str, CodeType]
+    program: Python = field(repr=False)
+    modules: Mapping[str, CodeType] = field(repr=False)
     where: str
 
     def run(self, host: PythonHost) -> Any:

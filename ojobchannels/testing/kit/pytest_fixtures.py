@@ -1,8 +1,7 @@
-"""Fixtures and a hook for further tests of a backend, beside the kit; import them in a conftest."""
+"""Fixtures for further tests of a backend, beside the kit; import them in a conftest."""
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
@@ -28,7 +27,6 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection_finish",
     "shared_storage",
     "start_worker",
 ]
@@ -38,12 +36,6 @@ StartWorker = Callable[..., Child]
 _Storage = TypeVar("_Storage", bound=Subject)
 
 _PATIENCE: Final = 20.0
-
-
-def pytest_collection_finish() -> None:
-    """Collect garbage less often, and not among the collected tests; a tenth of the time."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def closing(storage: _Storage) -> Iterator[_Storage]:

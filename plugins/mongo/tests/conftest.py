@@ -23,7 +23,6 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
-    pytest_collection_finish,
     shared_storage,
     start_worker,
 )
@@ -40,7 +39,6 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection_finish",
     "shared_storage",
     "start_worker",
 ]

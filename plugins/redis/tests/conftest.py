@@ -15,7 +15,6 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
-    pytest_collection_finish,
     shared_storage,
     start_worker,
 )
@@ -32,7 +31,6 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
-    "pytest_collection_finish",
     "shared_storage",
     "start_worker",
 ]

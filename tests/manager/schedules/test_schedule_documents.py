@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -180,5 +181,42 @@ def test_documents_of_others_are_ignored(simple_manager: oc.JobManager, junk: ob
     state = simple_manager.state
     state.set(_FIRST, junk)
     assert read(state, _ID) == []
+    remove(state, _ID)
+    assert _values(state) == []
+
+
+def test_replaced_documents_do_not_pile_up_while_schedules_change(
+    simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is removed some time after it was replaced, however often others are."""
+    monkeypatch.setattr(schedule_documents, "_KEPT_SECONDS", 30)
+    now = 0.0
+    monkeypatch.setattr(schedule_documents, "time", SimpleNamespace(monotonic=lambda: now))
+    documents = ScheduleDocuments(simple_manager.state, _ID)
+    for turn in range(10):
+        now = 20.0 * turn
+        documents.write_all(_some(*range(8), ended=bool(turn % 2)))
+        documents.remove_replaced()
+    assert len(_values(simple_manager.state)) == 4 + 2 * 3
+
+
+def test_a_removal_that_was_killed_is_completed_by_the_next(
+    simple_managers: Managers, meddler: Meddler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what a daemon wrote before its first document, which nothing names."""
+    state = simple_managers.open(on_state=meddler).state
+    for number in range(1, 5):
+        state.set({**_FIRST, "number": number}, {"schedules": []})
+    unset = state.unset
+
+    def killed(key: Any) -> bool:
+        monkeypatch.setattr(state, "unset", unset)
+        unset(key)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "unset", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove(state, _ID)
+    assert len(_values(state)) == 3
     remove(state, _ID)
     assert _values(state) == []

@@ -139,7 +139,7 @@ def test_thousands_of_sections(type: str, sections: int) -> None:
     """Exclusion holds for thousands of sections and many kills, for threads and for tasks."""
     result = run(type, Plan(sections=sections, pause=0.5, asynchronous=True))
     assert result.violations == [], result.lines()
-    assert result.done["kill"] > 0
+    assert result.done["kill"] >= sections / 1000
 
 
 @pytest.mark.torture
