@@ -34,7 +34,8 @@ def prove_late_holders(channel: str, plan: Plan) -> None:
     It is chance where in a section a holder is stopped.
     """
     late = refused = 0
-    while not (late and refused):
-        result = prove_exclusion(channel, plan)
-        late += result.late
-        refused += result.refused
+    with or_skip(), open_target(channel) as target:
+        while not (late and refused):
+            result = assert_exclusion(target, plan)
+            late += result.late
+            refused += result.refused

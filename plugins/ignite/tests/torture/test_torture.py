@@ -24,4 +24,4 @@ def test_thousands_of_sections(sections: int) -> None:
 def test_late_holders_are_informed_and_refused() -> None:
     """Under faults of every kind, until a late holder was informed and had a write refused."""
     faults = ("kill", "stop", "cut", "reset", "delay", "restart")
-    prove_late_holders("ignite", Plan(sections=300, faults=faults, ttl=2))
+    prove_late_holders("ignite", Plan(sections=100, faults=faults, ttl=2))

@@ -32,7 +32,7 @@ def test_thousands_of_sections(sections: int) -> None:
 @on_each
 def test_late_holders_are_informed_and_refused(channel: str, faults: tuple[str, ...]) -> None:
     """Under faults of every kind, until a late holder was informed and had a write refused."""
-    prove_late_holders(channel, Plan(sections=500, faults=faults, ttl=0.6))
+    prove_late_holders(channel, Plan(sections=200, faults=faults, ttl=0.6))
 
 
 @pytest.mark.torture

@@ -25,7 +25,7 @@ def test_thousands_of_sections(sections: int) -> None:
 @pytest.mark.timeout(600)
 def test_late_holders_are_informed_and_refused() -> None:
     """Under faults of every kind, until a late holder was informed and had a write refused."""
-    prove_late_holders("postgres", Plan(sections=500, faults=FAULTS, ttl=0.6))
+    prove_late_holders("postgres", Plan(sections=200, faults=FAULTS, ttl=0.6))
 
 
 @pytest.mark.torture
