@@ -38,10 +38,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     wanted, unwanted = _markers(str(config.getoption("markexpr")))
     text = collection_path.read_text("utf-8")
     on_all = " ".join(FOR_ALL_TESTS.findall(text))
-    beside = collection_path.with_name("conftest.py")
-    markers = text + (beside.read_text("utf-8") if beside.exists() else "")
+    markers = text + _text_of(collection_path.with_name("conftest.py"))
     needless = any(f"mark.{name}" not in markers for name in wanted)
     return needless or any(f"mark.{name}" in on_all for name in unwanted) or None
+
+
+@cache
+def _text_of(conftest: Path) -> str:
+    return conftest.read_text("utf-8") if conftest.exists() else ""
 
 
 @cache

@@ -63,13 +63,13 @@ def known_hooks(plugin: object) -> Hooks | None:
 
 def _look_at(plugin: object) -> _Kind | None:
     kind = type(plugin)
+    if any("<locals>" in each.__qualname__ for each in kind.__mro__):
+        return None
     attributes = _attributes(kind)
     if isinstance(plugin, type | ModuleType) or any(
         attributes[name] is not vars(object)[name]
         for name in ("__class__", "__dir__", "__getattribute__")
     ):
-        return None
-    if any("<locals>" in each.__qualname__ for each in kind.__mro__):
         return None
     if not all(map(_is_plain, attributes.values())) or not _is_valid(plugin):
         return None

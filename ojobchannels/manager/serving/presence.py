@@ -155,7 +155,9 @@ def _is_replaced(
 ) -> bool:
     if dead.file != own.file or dead.started > own.started:
         return False
-    if dead.host == own.host or dead.stopped is None:
-        return dead.host == own.host
+    if dead.host == own.host:
+        return True
+    if dead.stopped is None:
+        return False
     theirs = {schedule.name for schedule in schedule_documents.read(state, dead.id)}
     return not theirs.isdisjoint(each.name for each in schedules)
