@@ -269,6 +269,7 @@ class OpenFolder:
     """An open folder; it is closed when neither ``with`` nor a `SideFolder` refers to it."""
 
     descriptor = -1
+    _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -293,7 +294,7 @@ class OpenFolder:
 
     def __del__(self) -> None:
         if self.descriptor >= 0:  # otherwise a signal interrupted `__init__`
-            os.close(self.descriptor)
+            self._close(self.descriptor)
 
 
 class SideFile:
@@ -304,6 +305,7 @@ class SideFile:
     """
 
     descriptor = -1
+    _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
 
     def __init__(self, folder: SideFolder, name: str) -> None:
         self.path = folder.path / name
@@ -337,7 +339,7 @@ class SideFile:
         """Close the file; `open` opens it again."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            self._close(descriptor)
 
     def __del__(self) -> None:
         self.close()

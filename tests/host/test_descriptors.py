@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from ojobchannels.host import files
 
 pytest.importorskip("resource")
 
@@ -82,3 +85,17 @@ def test_descriptors_that_are_open_for_speed_are_given_back(type: str, tmp_path:
 def test_a_burst_of_threads_leaves_few_files_open(type: str, tmp_path: Path) -> None:
     """However many threads used the channel at a time."""
     assert int(output_of(OTHERS, type, tmp_path)[0]) <= 30
+
+
+def test_a_file_closes_while_the_interpreter_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter may have cleared the names of the module before."""
+    file = files.SideFolder(tmp_path, 0o700).file("lock")
+    opened = [file.open(), (descriptor := os.open(tmp_path, os.O_RDONLY))]
+    folder = files.OpenFolder(descriptor)
+    monkeypatch.setattr(files, "os", None)
+    del file, folder
+    for descriptor in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)

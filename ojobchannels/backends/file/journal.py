@@ -77,6 +77,8 @@ class Journal:
         end: The length of the lines that were read or appended.
     """
 
+    _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
+
     def __init__(self, name: JournalName, descriptor: int) -> None:
         self.name = name
         self.end = 0
@@ -180,7 +182,7 @@ class Journal:
         """Close it."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            self._close(descriptor)
 
     def __del__(self) -> None:
         self.close()
