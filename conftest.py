@@ -6,10 +6,12 @@ import gc
 import re
 from collections.abc import Generator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+CONTRACTS = "ojobchannels.testing.contracts."
 FOR_ALL_TESTS = re.compile(r"^pytestmark = (?:\[.*?^\]|.*?$)", re.MULTILINE | re.DOTALL)
 
 
@@ -81,15 +83,44 @@ def pytest_make_collect_report(
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Put the tests into the same order in all processes, and begin with those that take long."""
-    if hasattr(config, "workerinput"):
+    """Put the tests into the same order in all processes.
+
+    pytest-xdist gives each process an equal share of the list, from the end of which others take
+    tests when they have none left. So each share begins with tests that take long, and ends with
+    promises of the kit, which are short.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker:
         items.sort(key=lambda item: item.path)
     yield  # the order becomes random
-    if hasattr(config, "workerinput"):
-        items.sort(key=_seconds, reverse=True)
+    if worker:
+        shares: list[list[pytest.Item]] = [[] for _ in range(worker["workercount"])]
+        for together in sorted(_kept_together(items), key=_urgency, reverse=True):
+            min(shares, key=len).extend(together)
+        items[:] = chain.from_iterable(shares)
 
 
-def _seconds(item: pytest.Item) -> float:
-    """Return the time limit of its own that a test has, or 0."""
-    marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker and marker.args else 0
+def _kept_together(items: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """Return the tests one by one, except those of a file that share a fixture."""
+    groups: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        key = item.path if _scopes(item) & {"module", "class"} else item
+        groups.setdefault(key, []).append(item)
+    return list(groups.values())
+
+
+def _scopes(item: pytest.Item) -> set[str]:
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return {definitions[-1].scope for definitions in fixtures.values()}
+
+
+def _urgency(together: list[pytest.Item]) -> tuple[float, bool]:
+    """Return the longest time limit of their own that tests have, and whether they may be long."""
+    limits = [marker.args[0] for item in together for marker in item.iter_markers("timeout")]
+    return max(limits, default=0), not all(map(_is_short, together))
+
+
+def _is_short(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or "ojob_own_server" in item.fixturenames:
+        return False
+    return str(item.function.__module__).startswith(CONTRACTS)
