@@ -15,6 +15,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.backends.simple.backend import remove_space
 from ojobchannels.testing.clock import ManualClock
+from ojobchannels.testing.forks import Forks
 from ojobchannels.testing.kit.pytest_fixtures import (
     closing,
     in_background,
@@ -23,7 +24,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
-from tests.command_line import CommandLine, Forks
+from tests.command_line import CommandLine
 
 __all__ = [
     "CommandLine",
@@ -122,18 +123,10 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """The process whose forks run the command line; it is started for the first test that does."""
-    forks = Forks()
-    yield forks
-    forks.close()
-
-
 @pytest.fixture
-def ojob(tmp_path: Path, forks: Forks) -> Iterator[CommandLine]:
+def ojob(tmp_path: Path, _ojob_forks: Forks) -> Iterator[CommandLine]:
     """Calls the command line: ``ojob("jobs", "--json", OJOB_FILE="nightly.yaml")``."""
-    command_line = CommandLine(tmp_path, forks)
+    command_line = CommandLine(tmp_path, _ojob_forks)
     yield command_line
     command_line.kill_all()
 

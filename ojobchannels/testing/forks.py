@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import math
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -17,7 +19,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
     from ojobchannels.hookspecs import ChannelType
 
 _POLL_SECONDS: Final = 0.02
+_LONGEST_WAIT: Final = 60.0
 _LONGEST_OUTPUT: Final = 4000
 _BUFFER: Final = 1 << 16
-_MAX_FILES: Final = 8
+_STREAMS: Final = 3
+_UNBUFFERED: Final = "PYTHONUNBUFFERED"
+_READ_AT_START: Final = ("PYTHON", "LC_", "LANG", "COVERAGE")
 
 
 class Forks:
@@ -52,12 +57,14 @@ class Forks:
         self._output = output
         self._asking = threading.Lock()
         self._number = 0
+        environment = {key: value for key, value in os.environ.items() if key != _UNBUFFERED}
+        self._at_start = _read_at_start(environment)
         self._socket, theirs = socket.socketpair()
         self._replies = self._socket.makefile("r", encoding="utf-8")
         with theirs, (output or Path(os.devnull)).open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603  this very Python
                 [sys.executable, "-P", "-W", "error", "-m", module, json.dumps(list(imports))],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 stdin=theirs.fileno(),
                 stdout=file,
                 stderr=file if output else None,
@@ -84,8 +91,7 @@ class Forks:
         Args:
             settings: JSON values for `main`.
             imports: Modules that are imported before, once for all workers, if they can be.
-            files: Descriptors for standard input, output and error of the worker, and further
-                ones, whose numbers in the worker `settings["files"]` has.
+            files: Descriptors for standard input, output and error of the worker.
         """
         with self._asking:
             pid = int(self._ask({"settings": settings, "imports": list(imports)}, files))
@@ -100,19 +106,29 @@ class Forks:
                 os.kill(pid, signal.SIGKILL)
                 self._note(self._ask(pid))
 
+    def send_signal(self, pid: int, number: int) -> None:
+        """Send a signal to a worker, unless it has ended."""
+        with self._asking:
+            self._note(self._ask(None))
+            if pid in self.running:
+                os.kill(pid, number)
+
     def ended(self) -> dict[int, int]:
         """Return the exit statuses of the workers that have ended, by process id."""
         with self._asking:
             self._note(self._ask(None))
             return self._statuses
 
-    def wait(self, pid: int, seconds: float) -> int | None:
+    def wait(self, pid: int, seconds: float = math.inf) -> int | None:
         """Return the exit status of a worker; None if it did not end within some seconds."""
-        until, pause = time.monotonic() + seconds, _POLL_SECONDS / 16
-        while pid not in self.ended() and time.monotonic() < until:
-            time.sleep(pause)
-            pause = min(2 * pause, _POLL_SECONDS)
+        until = time.monotonic() + seconds
+        while pid not in self.ended() and (left := until - time.monotonic()) > 0:
+            _wait_for_end(pid, left)
         return self._statuses.get(pid)
+
+    def serves(self, environment: Mapping[str, str]) -> bool:
+        """Return whether an interpreter with this environment would start in the same way."""
+        return _read_at_start(environment) == self._at_start
 
     def _note(self, ended: list[list[int]]) -> None:
         self._statuses.update((pid, status) for pid, status in ended)
@@ -137,6 +153,29 @@ class Forks:
             ) from error
 
 
+def _wait_for_end(pid: int, seconds: float) -> None:
+    """Wait until a process has ended; less long where the system does not report ends."""
+    if not hasattr(os, "pidfd_open"):
+        time.sleep(min(seconds, _POLL_SECONDS))
+        return
+    with suppress(ProcessLookupError):
+        process, poll = os.pidfd_open(pid), select.poll()
+        try:
+            poll.register(process, select.POLLIN)
+            poll.poll(1000 * min(seconds, _LONGEST_WAIT))
+        finally:
+            os.close(process)
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the interpreter or coverage reads; warnings are errors in any case."""
+    return {
+        key: value
+        for key, value in environment.items()
+        if key.startswith(_READ_AT_START) and (key, value) != ("PYTHONWARNINGS", "error")
+    }
+
+
 def modules_of(type: ChannelType) -> list[str]:
     """Return the modules of a channel type that this process has imported."""
     package = getattr(type.open, "__module__", None) or __name__
@@ -151,7 +190,6 @@ def serve(main: Callable[[dict[str, Any]], None]) -> None:
     for name in json.loads(sys.argv[1]):
         importlib.import_module(name)
     registry()
-    gc.freeze()  # a fork that collects garbage would copy most of the memory
     at_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = _serve()
     if settings is not None:
@@ -166,11 +204,10 @@ def _serve() -> dict[str, Any] | None:
         while (asked := _receive(requests)) is not None:
             (number, request), files = asked
             if isinstance(request, dict):
-                for name in request["imports"]:
-                    with suppress(ImportError):
-                        importlib.import_module(name)
+                _import(request["imports"])
                 if (worker := _fork()) == 0:
-                    return {"files": _take(files), **request["settings"]}
+                    _take(files)
+                    return dict(request["settings"])
                 workers.add(worker)
                 for file in files:
                     os.close(file)
@@ -186,11 +223,18 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # a fork that collects garbage would copy most of the memory
+
+
 def _receive(requests: socket.socket) -> tuple[Any, list[int]] | None:
     """Return the next request with its files; None if there are no more."""
     data, files = b"", []
     while not data.endswith(b"\n"):
-        part, more, _, _ = socket.recv_fds(requests, _BUFFER, _MAX_FILES)
+        part, more, _, _ = socket.recv_fds(requests, _BUFFER, _STREAMS)
         if not part:
             return None
         data += part
@@ -205,16 +249,12 @@ def _fork() -> int:
         return os.fork()
 
 
-def _take(files: list[int]) -> list[int]:
-    """Make the first three files the standard streams, and return the others."""
-    streams = files[:3] or [os.open(os.devnull, os.O_RDONLY), 1, 2]
-    for number, file in enumerate(streams):
+def _take(files: list[int]) -> None:
+    """Make the files the standard streams."""
+    for number, file in enumerate(files or [os.open(os.devnull, os.O_RDONLY), 1, 2]):
         if number != file:
             os.dup2(file, number)
             os.close(file)
-    for file in files[3:]:
-        os.set_inheritable(file, False)
-    return files[3:]
 
 
 def _all_ended() -> list[tuple[int, int]]:

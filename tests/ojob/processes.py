@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,24 +11,26 @@ import pytest
 
 from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
 from ojobchannels.testing.fixtures.shared_servers import PROCESSES
+from ojobchannels.testing.forks import Forks
+from ojobchannels.testing.programs import JOB_FILES, Program
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.process import url_of
-from tests.ojob.programs import Started
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+def start(tmp_path: Path, _ojob_forks: Forks) -> Iterator[Callable[..., Program]]:
     """Start a program with a job file and more arguments."""
-    started: list[Started] = []
+    started: list[Program] = []
 
-    def start(program: str, text: str, *words: object, to: int = subprocess.PIPE) -> Started:
+    def start(program: str, text: str, *words: object, to: int = subprocess.PIPE) -> Program:
         path = tmp_path / f"{len(started)}.yaml"
         path.write_text(text)
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", program, path, *map(str, words)],
+        process = Program(
+            _ojob_forks,
+            ["-c", program, path, *words],
             stdout=to,
             stderr=subprocess.STDOUT,
-            text=True,
+            imports=JOB_FILES,
         )
         started.append(process)
         return process

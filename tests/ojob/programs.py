@@ -1,7 +1,6 @@
 """Programs that run job files, for tests with several processes."""
 
-import subprocess
-from typing import TypeAlias
+from ojobchannels.testing.programs import Program
 
 RUN = """\
 import sys
@@ -9,10 +8,8 @@ from ojobchannels.ojob import run_file
 sys.exit(run_file(sys.argv[1]).exit_status)
 """
 
-Started: TypeAlias = "subprocess.Popen[str]"
 
-
-def read_until(process: Started, word: str) -> str:
+def read_until(process: Program, word: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""

@@ -32,13 +32,11 @@ if __name__ == "__main__":
     serve(main)
 """
 ECHO = """
-import os, sys
+import sys
 from ojobchannels.testing.forks import serve
 
 def main(settings):
     print(settings["number"], sys.stdin.read(), end="", flush=True)
-    (further,) = settings["files"]
-    os.write(further, b"further")
 
 if __name__ == "__main__":
     serve(main)
@@ -85,27 +83,21 @@ def test_the_status_of_each_worker_is_known(forks: Forks, output: Path) -> None:
 def test_a_worker_has_the_files_that_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As its standard streams, and by their numbers; no other worker keeps them open."""
+    """As its standard streams; no other worker keeps them open."""
     (tmp_path / "echoes.py").write_text(ECHO)
     monkeypatch.syspath_prepend(tmp_path)
     with Forks("echoes", []) as forks:
         workers = []
         for number in range(2):
-            (theirs, write), (read, output), (more, further) = (os.pipe() for _ in range(3))
-            workers.append(
-                (
-                    forks.start({"number": number}, files=[theirs, output, 2, further]),
-                    write,
-                    read,
-                    more,
-                )
-            )
-            for file in (theirs, output, further):
-                os.close(file)
-        for number, (pid, write, read, more) in enumerate(workers):
+            (theirs, write), (read, output) = os.pipe(), os.pipe()
+            pid = forks.start({"number": number}, files=[theirs, output, 2])
+            workers.append((pid, write, read))
+            os.close(theirs)
+            os.close(output)
+        for number, (pid, write, read) in enumerate(workers):
             os.write(write, b"text")
             os.close(write)
-            assert (whole(read), whole(more)) == (f"{number} text", "further")
+            assert whole(read) == f"{number} text"
             assert forks.wait(pid, 60) == 0
 
 

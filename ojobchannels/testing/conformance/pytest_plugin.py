@@ -112,7 +112,7 @@ def _ojob_forks() -> Iterator[Forks]:
 
     It is there before the first test that needs it, and belongs to none.
     """
-    from ojobchannels.testing.kit.children import new_forks
+    from ojobchannels.testing.programs import new_forks
 
     with new_forks() as forks:
         yield forks

@@ -21,11 +21,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
-from typing import TYPE_CHECKING, Any, Final
+from subprocess import PIPE, TimeoutExpired
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import ojobchannels as oc
-from ojobchannels.testing.forks import Forks, modules_of, serve
+from ojobchannels.testing.forks import Forks, modules_of
 from ojobchannels.testing.kit import stacks
+from ojobchannels.testing.programs import Program
 
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
@@ -34,11 +36,6 @@ _STACKS: Final = signal.SIGUSR2
 
 PATIENCE: Final = 60.0
 """Seconds after which a silent process counts as hanging."""
-
-
-def new_forks() -> Forks:
-    """Return a process that forks the processes of tests."""
-    return Forks(__name__, ["ojobchannels.manager"])
 
 
 class Child:
@@ -57,24 +54,18 @@ class Child:
     def __init__(
         self, forks: Forks, script: str, subject: Subject | None, params: dict[str, Any]
     ) -> None:
-        self._forks = forks
-        self._stacks = tempfile.TemporaryFile()  # noqa: SIM115  closed by `clean_up`
-        setup: dict[str, Any] = {"script": script, "params": params}
+        self._stacks = tempfile.NamedTemporaryFile()  # noqa: SIM115  closed by `clean_up`
+        setup: dict[str, Any] = {"script": script, "params": params, "stacks": self._stacks.name}
         self._trace = subject.trace if subject is not None else None
-        imports: list[str] = []
+        imports = [__name__, "ojobchannels.manager"]
         if subject is not None:
             setup |= {"channel_name": subject.name, "channel_config": subject.config}
-            imports = modules_of(subject.channel_type)
-        read, write = os.pipe()
-        self._stdin = os.fdopen(write, "w", encoding="utf-8")
-        result, output = os.pipe()
-        self._stdout = os.fdopen(result, encoding="utf-8")
-        try:
-            files = [read, output, 2, self._stacks.fileno()]
-            self.pid = forks.start(setup | _surroundings(), imports, files)
-        finally:
-            os.close(read)
-            os.close(output)
+            imports += modules_of(subject.channel_type)
+        args = ["-c", f"import {__name__} as child; child.main()", json.dumps(setup)]
+        self._program = Program(forks, args, stdin=PIPE, stdout=PIPE, imports=imports)
+        self._stdin = cast("IO[str]", self._program.stdin)
+        self._stdout = cast("IO[str]", self._program.stdout)
+        self.pid = self._program.pid
         stacks.sources[self.pid] = self.stacks
         self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -102,8 +93,7 @@ class Child:
 
     def stacks(self) -> str:
         """Return the stacks of its threads; none if it is suspended, or has ended."""
-        with suppress(ProcessLookupError):
-            self._send_signal(_STACKS)
+        self._program.send_signal(_STACKS)
         until = time.monotonic() + 1
         while not os.fstat(self._stacks.fileno()).st_size and time.monotonic() < until:
             time.sleep(0.02)
@@ -127,18 +117,20 @@ class Child:
     def signal(self, number: int) -> None:
         """Send a signal."""
         self._note(f"gets signal {number}")
-        self._send_signal(number)
+        self._program.send_signal(number)
 
     def kill(self) -> None:
         """Kill the process with SIGKILL and wait for its end."""
         self._note("is killed")
-        self._forks.kill(self.pid)
+        self._program.kill()
+        self._program.wait()
 
     def wait(self) -> int:
         """Wait for the end of the process, and return its exit status."""
-        status = self._forks.wait(self.pid, PATIENCE)
-        if status is None:
-            raise AssertionError(f"process {self.pid} did not end within {PATIENCE:g} s")
+        try:
+            status = self._program.wait(PATIENCE)
+        except TimeoutExpired:
+            raise AssertionError(f"process {self.pid} did not end within {PATIENCE:g} s") from None
         self._note(f"ended with status {status}")
         return status
 
@@ -150,7 +142,8 @@ class Child:
     def clean_up(self) -> None:
         """Kill the process if it runs, and close the pipes."""
         stacks.sources.pop(self.pid, None)
-        self._forks.kill(self.pid)
+        self._program.kill()
+        self._program.wait()
         self._stacks.close()
         with suppress(BrokenPipeError):
             self._stdin.close()
@@ -158,10 +151,6 @@ class Child:
         self._reader.join(1)
         if not self._reader.is_alive():
             self._stdout.close()
-
-    def _send_signal(self, number: int) -> None:
-        if self.pid in self._forks.running:
-            os.kill(self.pid, number)
 
     def _read(self) -> None:
         for line in self._stdout:
@@ -190,16 +179,6 @@ class Children:
         """End the processes that still run."""
         for child in self._started:
             child.clean_up()
-
-
-def _surroundings() -> dict[str, Any]:
-    """Return what a process inherits when it is started, rather than forked by another one."""
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    return {
-        "folder": str(Path.cwd()),
-        "environment": dict(os.environ),
-        "sigint_ignored": ignored,
-    }
 
 
 # What follows runs in the child.
@@ -234,23 +213,15 @@ class WaitObserver:
         return (yield)
 
 
-def main(settings: dict[str, Any]) -> None:
+def main() -> None:
     """Run the script."""
-    os.chdir(settings.pop("folder"))
-    os.environ.clear()
-    os.environ.update(settings.pop("environment"))
-    time.tzset()
-    ignored = settings.pop("sigint_ignored")
-    signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
-    faulthandler.register(_STACKS, file=settings.pop("files")[0])
-    code = compile(settings.pop("script"), "<script>", "exec")
-    names = globals() | settings
-    if "channel_config" not in settings:
+    setup = json.loads(sys.argv[1])
+    file = Path(setup.pop("stacks")).open("ab")  # noqa: SIM115  until the process has ended
+    faulthandler.register(_STACKS, file=file)
+    code = compile(setup.pop("script"), "<script>", "exec")
+    names = globals() | setup
+    if "channel_config" not in setup:
         exec(code, names)  # noqa: S102  the test wrote it
         return
-    with oc.open_channel(settings["channel_name"], settings["channel_config"]) as channel:
+    with oc.open_channel(setup["channel_name"], setup["channel_config"]) as channel:
         exec(code, names | {"channel": channel})  # noqa: S102  the script of a test
-
-
-if __name__ == "__main__":
-    serve(main)

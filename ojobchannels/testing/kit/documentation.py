@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.manager import JobManager
+from ojobchannels.testing.programs import JOB_FILES, Program, new_forks
 from ojobchannels.testing.servers import Server
-
-Instance: TypeAlias = "subprocess.Popen[str]"
 
 ORDERS: Final = "region,item,amount\nnorth,apples,1.5\nsouth,cider,2\nnorth,crates,4\n"
 INSTANCES: Final = 8
@@ -72,7 +71,7 @@ def run_many_instances(example: Path, server: Server, url: str, folder: Path) ->
 @contextmanager
 def instances(
     count: int, arguments: Sequence[str], server: Server, folder: Path
-) -> Iterator[list[Instance]]:
+) -> Iterator[list[Program]]:
     """Start instances of a job file, and yield them when all but one have ended.
 
     Args:
@@ -81,31 +80,34 @@ def instances(
         server: The server on which they meet.
         folder: The current folder of the instances.
     """
-    command = [sys.executable, "-W", "error", "-m", "ojobchannels", "run", "--if-running", "skip"]
-    started = [
-        subprocess.Popen(  # noqa: S603  runs this package
-            [*command, *arguments],
-            cwd=folder,
-            env=os.environ | {"INSTANCE_ID": f"instance {number}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(count)
-    ]
-    try:
-        server.wait_until(
-            lambda: sum(one.poll() is not None for one in started) == count - 1,
-            "let several instances work",
-        )
-        yield started
-    finally:
-        for one in started:
-            one.kill()
-            one.communicate()
+    command = ["-m", "ojobchannels", "run", "--if-running", "skip", *arguments]
+    imports = [*JOB_FILES, f"ojobchannels_{server.channel_type}.backend"]
+    with new_forks() as forks:
+        started = [
+            Program(
+                forks,
+                command,
+                cwd=folder,
+                env=os.environ | {"INSTANCE_ID": f"instance {number}"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                imports=imports,
+            )
+            for number in range(count)
+        ]
+        try:
+            server.wait_until(
+                lambda: sum(one.poll() is not None for one in started) == count - 1,
+                "let several instances work",
+            )
+            yield started
+        finally:
+            for one in started:
+                one.kill()
+                one.communicate()
 
 
-def outputs(started: list[Instance]) -> list[str]:
+def outputs(started: list[Program]) -> list[str]:
     """Return what the instances printed, when all have ended with status 0."""
     printed = [one.communicate(timeout=60)[0] for one in started]
     assert [one.returncode for one in started] == [0] * len(started), printed

@@ -11,11 +11,12 @@ import pytest
 
 from ojobchannels.manager import JobManager
 from ojobchannels.testing.kit.pytest_fixtures import StartWorker
-from tests.ojob.programs import RUN, Started, read_until
+from ojobchannels.testing.programs import Program
+from tests.ojob.programs import RUN, read_until
 
 pytest_plugins = ["tests.ojob.processes"]
 
-pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+pytestmark = pytest.mark.kit  # on one interpreter: kills and signals are the same on all
 
 FILE = """\
 include: oJobManager.yaml
@@ -70,7 +71,7 @@ def evict(manager: JobManager, pid: int, job: str) -> None:
 
 @pytest.mark.parametrize("shared_place", ["db", "redis"], indirect=True)
 def test_the_launches_of_a_daemon_that_was_killed_are_taken_by_the_next(
-    start: Callable[..., Started], shared_place: dict[str, Any]
+    start: Callable[..., Program], shared_place: dict[str, Any]
 ) -> None:
     """The one in the middle is abandoned, and tried again; what was not started is run once."""
     job, config = f"work-{secrets.token_hex(4)}", json.dumps(shared_place)

@@ -17,9 +17,10 @@ from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.serving.presence import Presence
 from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.ojob.report.outcomes import Outcome
-from tests.ojob.programs import RUN, Started
+from ojobchannels.testing.programs import Program
+from tests.ojob.programs import RUN
 
-pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+pytestmark = pytest.mark.kit  # on one interpreter: kills and signals are the same on all
 pytest_plugins = ["tests.ojob.processes"]
 
 JOBS = """\
@@ -69,7 +70,7 @@ class Operator:
 
 @pytest.mark.parametrize("shared_place", ["db", "redis"], indirect=True)
 def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
-    start: Callable[..., Started], shared_place: dict[str, Any]
+    start: Callable[..., Program], shared_place: dict[str, Any]
 ) -> None:
     """Of two daemons one is killed, one is stopped by a signal; each is known within seconds."""
     name = f"work-{secrets.token_hex(4)}"

@@ -15,11 +15,12 @@ from typing import IO, Any
 import pytest
 
 from ojobchannels.manager import JobManager
-from tests.ojob.programs import RUN, Started, read_until
+from ojobchannels.testing.programs import Program
+from tests.ojob.programs import RUN, read_until
 
 pytest_plugins = ["tests.ojob.processes"]
 
-pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+pytestmark = pytest.mark.kit  # on one interpreter: kills and signals are the same on all
 
 MINUTE = 60_000
 NOON = 1_772_366_400_000  # noon
@@ -91,7 +92,7 @@ todo: [Init, Work]
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_daemon_in_order(
-    start: Callable[..., Started],
+    start: Callable[..., Program],
     config: dict[str, Any],
     manager: JobManager,
     number: signal.Signals,
@@ -117,7 +118,7 @@ def test_a_signal_ends_a_daemon_in_order(
 
 @pytest.mark.parametrize("nohup", ["", "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"])
 def test_sighup_reloads_the_file_of_a_daemon(
-    start: Callable[..., Started], config: dict[str, Any], tmp_path: Path, nohup: str
+    start: Callable[..., Program], config: dict[str, Any], tmp_path: Path, nohup: str
 ) -> None:
     """Under nohup too; an invalid file is reported and leaves the old one running."""
     text = JOBS.format(config=config).replace('print("at work", flush=True)', 'log("{word}")')
@@ -147,7 +148,7 @@ def together() -> Iterator[tuple[IO[str], int]]:
 
 
 def test_two_daemons_run_every_fire_time_once_though_one_is_killed(
-    start: Callable[..., Started], shared_place: dict[str, Any], together: tuple[IO[str], int]
+    start: Callable[..., Program], shared_place: dict[str, Any], together: tuple[IO[str], int]
 ) -> None:
     """On each backend, an hour in a few seconds: the history is complete, and nothing ran twice.
 
@@ -160,7 +161,7 @@ def test_two_daemons_run_every_fire_time_once_though_one_is_killed(
     ran: list[int] = []
     up = 0
 
-    def begin() -> Started:
+    def begin() -> Program:
         return start(HURRY, batch, origin, NOON, 1200, to=mouth)
 
     def wait_for(enough: Callable[[], bool]) -> None:

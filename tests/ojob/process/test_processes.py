@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from ojobchannels.manager import JobManager
+from ojobchannels.testing.forks import Forks
+from ojobchannels.testing.programs import JOB_FILES, Program
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
@@ -65,8 +66,6 @@ jobs:
 todo: [Init, {todo}, After, After]
 """
 
-Started: TypeAlias = "subprocess.Popen[str]"
-
 
 @pytest.fixture(params=["db", "file"])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
@@ -75,19 +74,24 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Started]]:
+def start(
+    tmp_path: Path, config: dict[str, Any], _ojob_forks: Forks
+) -> Iterator[Callable[..., Program]]:
     """Start a program with a job file and more arguments."""
-    started: list[Started] = []
+    started: list[Program] = []
 
-    def start(todo: str = "Work", more: str = "daemon: false") -> Started:
+    def start(todo: str = "Work", more: str = "daemon: false") -> Program:
         path = tmp_path / "f.yaml"
-        path.write_text(dedent(JOBS.format(config=config, todo=todo, more=more)))
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", MAIN, path],
+        new = tmp_path / "new.yaml"
+        new.write_text(dedent(JOBS.format(config=config, todo=todo, more=more)))
+        new.replace(path)  # at once: processes that were started before may read it now
+        process = Program(
+            _ojob_forks,
+            ["-c", MAIN, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            imports=JOB_FILES,
         )
         started.append(process)
         return process
@@ -98,7 +102,7 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Star
         process.communicate()
 
 
-def read_until(process: Started, *words: str) -> str:
+def read_until(process: Program, *words: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""
@@ -110,7 +114,7 @@ def read_until(process: Started, *words: str) -> str:
 
 
 def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
-    start: Callable[..., Started], manager: JobManager
+    start: Callable[..., Program], manager: JobManager
 ) -> None:
     processes = [start() for _ in range(8)]
     texts = {process: read_until(process, "at work") for process in processes}
@@ -131,7 +135,7 @@ def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
 
 
 def test_a_killed_run_blocks_no_other_and_is_shown_as_abandoned(
-    start: Callable[..., Started], manager: JobManager
+    start: Callable[..., Program], manager: JobManager
 ) -> None:
     first = start()
     read_until(first, "at work")
@@ -147,7 +151,7 @@ def test_a_killed_run_blocks_no_other_and_is_shown_as_abandoned(
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_recorded_as_failed_and_releases_its_lock(
-    start: Callable[..., Started], manager: JobManager, number: signal.Signals
+    start: Callable[..., Program], manager: JobManager, number: signal.Signals
 ) -> None:
     """Neither its catch nor the rest of the todo runs, and the exit status is 130."""
     process = start()
@@ -167,7 +171,7 @@ def test_an_interrupted_run_is_recorded_as_failed_and_releases_its_lock(
 
 
 def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
-    start: Callable[..., Started], manager: JobManager
+    start: Callable[..., Program], manager: JobManager
 ) -> None:
     process = start("Launch Jobs")
     read_until(process, "at work", "all launched")
@@ -184,7 +188,7 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("todo", ["Work", "Launch Jobs"])
 def test_an_interrupt_reports_in_one_line_which_calls_were_not_started(
-    start: Callable[..., Started], todo: str
+    start: Callable[..., Program], todo: str
 ) -> None:
     """Each job once, with its number; also if the running job has launched others."""
     process = start(f"{todo}, {todo}")
@@ -197,7 +201,7 @@ def test_an_interrupt_reports_in_one_line_which_calls_were_not_started(
 
 
 def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
-    start: Callable[..., Started], manager: JobManager
+    start: Callable[..., Program], manager: JobManager
 ) -> None:
     """They run on the pool like launched ones; those that have not started do not run."""
     process = start("Work", "async: true")
@@ -213,7 +217,7 @@ def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
 
 
 def test_a_second_run_of_a_unique_file_ends_at_once(
-    start: Callable[..., Started], tmp_path: Path
+    start: Callable[..., Program], tmp_path: Path
 ) -> None:
     """It names the process that runs the file; when that was killed, the next run starts."""
     unique = f"unique: {{pidFile: {tmp_path / 'f.pid'}}}"
@@ -234,7 +238,7 @@ def test_a_second_run_of_a_unique_file_ends_at_once(
 
 
 def test_a_second_interrupt_abandons_launched_jobs(
-    start: Callable[..., Started], manager: JobManager
+    start: Callable[..., Program], manager: JobManager
 ) -> None:
     """Their locks are not released while they still run: the end of the process frees them.
 
