@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import StaleFence
 from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import PATIENT, OwnServerContract
@@ -18,80 +22,71 @@ from ojobchannels.testing.kit.subject import Subject
 class RestartContract(OwnServerContract):
     """A server that is stopped or killed, and started again."""
 
-    def test_what_was_written_is_there_after_a_restart(
-        self, own: Subject, ojob_own_server: SharedServer
-    ) -> None:
-        """Documents, their order, marks and locks; open channels connect again by themselves."""
-        server = ojob_own_server.process
-        assert server is not None
-        channel = own.open(timeout=PATIENT)
-        lease = channel.lock("nightly", ttl=120)
-        for number in range(20):
-            channel.set(number, number, fence=lease.fence)
-        for stop in (server.shut_down, server.kill):
-            # A server may write its log once a second, and count its writes within a second.
-            time.sleep(1.1)
-            stop()
-            server.start()
-            time.sleep(1.1)
-            assert sorted(channel.get_all()) == list(range(20))
-            first, *rest = channel.get_keys()
-            channel.set(first, first)
-            assert channel.get_keys() == [*rest, first]
-            assert channel.try_lock("nightly", ttl=1) is None
-            with pytest.raises(StaleFence):
-                channel.set(1, "late", fence=lease.fence - 1)
-            lease.extend()
-        lease.release()
-        assert channel.pop() == 1
-        with channel.lock("nightly", ttl=30) as later:
-            assert later.fence > lease.fence
-
-    def test_calls_wait_for_a_server_that_restarts(
-        self, own: Subject, ojob_own_server: SharedServer, background: Background
-    ) -> None:
-        """Within the channel's timeout, also those that begin while the server is down."""
-        server = ojob_own_server.process
-        assert server is not None
-        channel = own.open(timeout=PATIENT)
-        channel.set("key", 0)
-        server.shut_down()
-        calls = [
-            background(channel.get, "key"),
-            background(channel.set, "other", 1),
-            background(channel.lock, "nightly", ttl=60),
-            background(channel.pop),
-        ]
-        server.start()
-        began = time.monotonic()
-        for call in calls:
-            call.result(30)
-        assert time.monotonic() - began < 15  # of the 30 that they have
-
-    def test_a_waiter_outlives_a_restart(
+    def test_a_restart_of_the_server_loses_nothing(
         self,
         own: Subject,
         ojob_own_server: SharedServer,
         observer: WaitObserver,
         background: Background,
     ) -> None:
-        """The lock is held after it, and its release wakes the waiter."""
+        """Documents, locks and waiters are there after it, and calls wait for it.
+
+        Whether it is shut down or killed; open channels connect again by themselves.
+        """
         server = ojob_own_server.process
         assert server is not None
-        holder = own.open(timeout=PATIENT)
+        channel = own.open(timeout=PATIENT)
+        busy = own.open(f"{own.name} busy", timeout=PATIENT)
         url = ojob_own_server.own_client(ojob_own_server.url, 1)
         waiter = own.open(url=url, timeout=PATIENT, extensions=[observer])
-        lease = holder.lock("nightly", ttl=60)
-        waiting = background(waiter.lock, "nightly", ttl=30, wait=60)
-        observer.await_waiters()
-        time.sleep(1.1)  # a server may write its log once a second
-        server.kill()
-        server.start()
-        assert not waiting.done()
-        info = holder.lock_info("nightly")
-        assert info is not None
-        assert info.fence == lease.fence
-        released = time.monotonic()
-        lease.release()
-        waiting.result(30).release()
-        assert time.monotonic() - released < 15
+        for stop in (server.shut_down, server.kill):
+            lease = channel.lock("nightly", ttl=120)
+            for number in range(20):
+                channel.set(number, number, fence=lease.fence)
+            busy.set("key", 0)
+            waiting = background(waiter.lock, "nightly", ttl=30, wait=60)
+            observer.await_waiters()
+            # A server may write its log once a second, and count its writes within a second.
+            time.sleep(1.1)
+            stop()
+            with _calls_that_wait(busy, background):
+                server.start()
+            time.sleep(1.1)
+            _assert_kept(channel, lease)
+            assert not waiting.done()
+            released = time.monotonic()
+            lease.release()
+            with waiting.result(30) as later:
+                assert later.fence > lease.fence
+            assert time.monotonic() - released < 15
+
+
+@contextmanager
+def _calls_that_wait(channel: Channel, background: Background) -> Iterator[None]:
+    """Begin calls while the server is down, which are done soon after the block, if it runs."""
+    calls = [
+        background(channel.get, "key"),
+        background(channel.set, "other", 1),
+        background(lambda: channel.lock("nightly", ttl=60).release()),
+        background(channel.pop),
+    ]
+    yield
+    began = time.monotonic()
+    for call in calls:
+        call.result(30)
+    assert time.monotonic() - began < 15  # of the 30 that they have
+
+
+def _assert_kept(channel: Channel, lease: Lease) -> None:
+    """Assert that twenty documents, their order and marks, and a lock have survived."""
+    assert sorted(channel.get_all()) == list(range(20))
+    first, *rest = channel.get_keys()
+    channel.set(first, first)
+    assert channel.get_keys() == [*rest, first]
+    assert channel.try_lock("nightly", ttl=1) is None
+    with pytest.raises(StaleFence):
+        channel.set(1, "late", fence=lease.fence - 1)
+    info = channel.lock_info("nightly")
+    assert info is not None
+    assert info.fence == lease.fence
+    lease.extend()
