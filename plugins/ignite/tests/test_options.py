@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ojobchannels.testing.servers import Certificates, IgniteServer, or_skip
 from ojobchannels_ignite.options import Settings, parse_url, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SECRET = "p@ss:w/rd?é#%"
@@ -165,36 +167,59 @@ def test_a_server_of_another_kind_is_refused() -> None:
         thread.join()
 
 
-def test_tls_and_a_login_are_checked_on_both_sides(tmp_path: Path) -> None:
-    """Certificates of both sides, the name in the server's, and the password."""
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, Any]]]:
+    """URL and options of a node with TLS, a login, and a time zone with daylight saving time."""
     with or_skip():
-        certificates = Certificates.make(tmp_path)
-    with or_skip(), IgniteServer(authentication=True, certificates=certificates) as server:
-        trusted = {
-            "tls_ca": str(certificates.authority),
-            "tls_cert": str(certificates.client),
-        }
-        with oc.open_channel("orders", server.url, **trusted) as channel:
-            channel.set("key", 1)
-            with channel.lock("nightly", ttl=30):
-                assert channel.get("key") == 1
+        certificates = Certificates.make(tmp_path_factory.mktemp("certificates"))
+        node = IgniteServer(
+            authentication=True, certificates=certificates, timezone="Europe/Lisbon"
+        )
+    trusted = {"tls_ca": str(certificates.authority), "tls_cert": str(certificates.client)}
+    with node:
+        yield node.url, trusted
 
-        async def use_in_loop() -> None:
-            async with oc.open_async_channel("orders", server.url, **trusted) as channel:
-                assert await channel.get("key") == 1
 
-        asyncio.run(use_in_loop())
-        with pytest.raises(oc.ChannelUnavailable, match="certificate") as refused:
-            oc.open_channel("orders", server.url, tls_cert=trusted["tls_cert"], timeout=1)
-        assert "ignite:ignite" not in whole_text(refused.value)
-        with pytest.raises(oc.ChannelUnavailable, match="compare the options for TLS"):
-            oc.open_channel("orders", server.url.replace("ignites", "ignite", 1), timeout=0.5)
-        with pytest.raises(oc.InvalidOption, match="check the paths"):
-            oc.open_channel("orders", server.url, tls_ca=str(tmp_path / "missing.pem"))
-        url = server.url.replace("ignite:ignite", f"ignite:{ENCODED}")
-        with pytest.raises(oc.ChannelUnavailable, match="refuses the login") as refused:
-            oc.open_channel("orders", url, **trusted)
-        assert SECRET not in whole_text(refused.value)
+def test_tls_and_a_login_are_checked_on_both_sides(
+    guarded: tuple[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Certificates of both sides, the name in the server's, and the password."""
+    node, trusted = guarded
+    with oc.open_channel("orders", node, **trusted) as channel:
+        channel.set("key", 1)
+        with channel.lock("nightly", ttl=30):
+            assert channel.get("key") == 1
+
+    async def use_in_loop() -> None:
+        async with oc.open_async_channel("orders", node, **trusted) as channel:
+            assert await channel.get("key") == 1
+
+    asyncio.run(use_in_loop())
+    with pytest.raises(oc.ChannelUnavailable, match="certificate") as refused:
+        oc.open_channel("orders", node, tls_cert=trusted["tls_cert"], timeout=1)
+    assert "ignite:ignite" not in whole_text(refused.value)
+    with pytest.raises(oc.ChannelUnavailable, match="compare the options for TLS"):
+        oc.open_channel("orders", node.replace("ignites", "ignite", 1), timeout=0.5)
+    with pytest.raises(oc.InvalidOption, match="check the paths"):
+        oc.open_channel("orders", node, tls_ca=str(tmp_path / "missing.pem"))
+    url = node.replace("ignite:ignite", f"ignite:{ENCODED}")
+    with pytest.raises(oc.ChannelUnavailable, match="refuses the login") as refused:
+        oc.open_channel("orders", url, **trusted)
+    assert SECRET not in whole_text(refused.value)
+
+
+def test_a_time_zone_with_daylight_saving_time_is_reported(
+    guarded: tuple[str, dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning says what to do; locks work, and their times are right."""
+    node, trusted = guarded
+    with oc.open_channel("times", f"{node}/times", **trusted) as channel:
+        assert "-Duser.timezone=UTC" in caplog.text
+        before = time.time() * 1000
+        with channel.lock("nightly", ttl=30):
+            info = channel.lock_info("nightly")
+        assert info is not None
+        assert before - 1000 < info.since < time.time() * 1000 + 1000
 
 
 def test_more_threads_than_connections_wait_their_turn(cache_url: str) -> None:
