@@ -43,12 +43,16 @@ class Three:
             client.admin.command("replSetInitiate", setup)
             self.members[names[0]].wait_until(lambda: self._is_whole(client), "became no set")
 
+    def primary(self) -> str:
+        """Return the address of the primary."""
+        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
+            return str(client.admin.command("hello")["primary"])
+
     def kill_primary(self) -> MongoServer:
         """Kill the primary, and return it."""
-        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
-            primary = client.admin.command("hello")["primary"]
-        self.members[primary].kill()
-        return self.members[primary]
+        primary = self.members[self.primary()]
+        primary.kill()
+        return primary
 
     def _is_whole(self, client: pymongo.MongoClient[dict[str, Any]]) -> bool:
         members = client.admin.command("replSetGetStatus")["members"]
@@ -67,9 +71,9 @@ def three() -> Iterator[Three]:
         yield three
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def replica_set() -> Iterator[MongoServer]:
-    """A replica set that the test may stop."""
+    """A replica set of one, whose primary a test may make step down."""
     with or_skip(), MongoServer(replica_set=True) as server:
         yield server
 
@@ -110,8 +114,8 @@ def test_waiters_are_woken_after_a_step_down(
     """The change stream is opened again."""
     other_url = f"{replica_set.url}&appName=other"
     with (
-        oc.open_channel("orders", replica_set.url, timeout=30) as holder,
-        oc.open_channel("orders", other_url, timeout=30) as waiter,
+        oc.open_channel("waiters", replica_set.url, timeout=30) as holder,
+        oc.open_channel("waiters", other_url, timeout=30) as waiter,
     ):
         for _ in range(2):
             lease = holder.lock("nightly", ttl=60)
@@ -127,7 +131,7 @@ def test_a_batch_is_whole_whatever_happens_to_the_primary(
     replica_set: MongoServer, in_background: Background
 ) -> None:
     """It is stored whole or not at all, and the caller knows which."""
-    with oc.open_channel("orders", replica_set.url, timeout=30) as channel:
+    with oc.open_channel("batches", replica_set.url, timeout=30) as channel:
         channel.set_all(dict.fromkeys(range(10), -1))
         stepping = in_background(step_down, replica_set)
         turn = last = 0
@@ -140,10 +144,27 @@ def test_a_batch_is_whole_whatever_happens_to_the_primary(
         stepping.result()
 
 
-def test_another_member_takes_over_when_the_primary_is_killed(
+def test_members_of_a_replica_set_are_killed_one_after_the_other(
     three: Three, observer: WaitObserver, in_background: Background
 ) -> None:
-    """Entries, marks, leases and waiters are kept; each call is done once, and none is lost."""
+    """Another member takes over; without a majority, calls end by their timeout."""
+    assert_only_the_primary_is_accepted(three)
+    assert_taken_over(three, observer, in_background)
+    assert_refused_without_a_majority(three, in_background)
+
+
+def assert_only_the_primary_is_accepted(three: Three) -> None:
+    """Assert that another member is refused at once: a channel there could store nothing."""
+    secondary = next(name for name in three.members if name != three.primary())
+    with pytest.raises(oc.ChannelUnavailable, match=r"is a replica.*replicaSet="):
+        oc.open_channel("orders", f"mongodb://{secondary}/?directConnection=true", timeout=30)
+
+
+def assert_taken_over(three: Three, observer: WaitObserver, in_background: Background) -> None:
+    """Assert that a killed primary costs nothing.
+
+    Entries, marks, leases and waiters are kept; each call is done once, and none is lost.
+    """
     with (
         oc.open_channel("orders", three.url, timeout=PATIENT) as channel,
         oc.open_channel("orders", three.url, timeout=PATIENT, extensions=[observer]) as other,
@@ -172,19 +193,18 @@ def test_another_member_takes_over_when_the_primary_is_killed(
             assert other.get_all()[-2:] == [1, 2]
 
 
-def test_without_a_majority_calls_end_by_their_timeout(
-    three: Three, in_background: Background
-) -> None:
-    """Nothing is granted or written that the next primary lacks; later calls work again."""
+def assert_refused_without_a_majority(three: Three, in_background: Background) -> None:
+    """Assert that of three members one alone does nothing.
+
+    Nothing is granted or written that the next primary lacks; later calls work again.
+    """
     with (
-        oc.open_channel("orders", three.url, timeout=PATIENT) as patient,
-        oc.open_channel("orders", three.url, timeout=1) as channel,
+        oc.open_channel("minority", three.url, timeout=PATIENT) as patient,
+        oc.open_channel("minority", three.url, timeout=1) as channel,
         oc.open_channel("others", three.url, timeout=1) as others,
     ):
-        patient.set("key", 1)
-        killed = [three.kill_primary()]
         patient.set("key", 2)
-        killed.append(three.kill_primary())
+        killed = three.kill_primary()
         began = time.monotonic()
         calls = [
             in_background(channel.lock, "nightly", ttl=30),
@@ -197,17 +217,6 @@ def test_without_a_majority_calls_end_by_their_timeout(
             assert isinstance(failed, oc.ChannelUnavailable | oc.ChannelTimeout | oc.OutcomeUnknown)
             assert failed.__cause__ is not None
         assert time.monotonic() - began < 2 + 8  # a lock is unlocked again
-        for server in killed:
-            server.start()
+        killed.start()
         assert patient.get("key") in (2, 3)
         patient.lock("nightly", ttl=30, wait=PATIENT).release()
-
-
-def test_a_member_that_is_not_the_primary_is_refused_at_once() -> None:
-    """A channel that was opened there could store nothing."""
-    with or_skip(), MongoServer(replica_set=True) as server:
-        with pymongo.MongoClient[dict[str, Any]](server.url) as client:
-            client.admin.command({"replSetStepDown": 60, "force": True})
-        url = f"mongodb://127.0.0.1:{server.port}/?directConnection=true"
-        with pytest.raises(oc.ChannelUnavailable, match=r"is a replica.*replicaSet="):
-            oc.open_channel("orders", url, timeout=30)
