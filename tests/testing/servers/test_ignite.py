@@ -47,11 +47,15 @@ def test_the_jars_are_fetched_once() -> None:
     assert list(folder.glob("ignite-core-*.jar"))
 
 
-def test_the_classes_of_a_node_are_archived_once() -> None:
-    """The first node that is started writes the archive, and later ones start from it."""
-    with or_skip(), IgniteServer() as node:
+def test_a_node_starts_from_the_archive_of_its_classes() -> None:
+    """The first node that is started writes it, and later ones leave it as it is."""
+    with or_skip():
+        node = IgniteServer()
         made = archive(jars())
-        before = made.stat()
-        node.restart()
+    before = made.stat()
+    if not before.st_size:
+        pytest.skip("this JVM writes no archive")
+    with node:
+        assert str(made) in Path(f"/proc/{node.pid}/maps").read_text()
     after = made.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -8,45 +8,17 @@ from pathlib import Path
 import pytest
 
 from ojobchannels.testing import servers
-from ojobchannels.testing.servers import POSTGRES_FLAVOURS, PgBouncer, PostgresServer
+from ojobchannels.testing.servers import PgBouncer, PostgresServer
 from ojobchannels.testing.servers.postgres import accepts
+from tests.testing.servers.processes import user_of
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
-
-
-def user_of(pid: int) -> int:
-    return Path("/proc", str(pid)).stat().st_uid
 
 
 def segments_of(pid: int) -> set[str]:
     """Return the identifiers of the System V memory that a process has created."""
     rows = [row.split() for row in Path("/proc/sysvipc/shm").read_text("ascii").splitlines()]
     return {row[1] for row in rows if row[4] == str(pid)}
-
-
-@pytest.mark.parametrize("flavour", servers.installed(POSTGRES_FLAVOURS))
-def test_it_restarts_with_its_data_after_a_crash(flavour: str) -> None:
-    """All its processes are killed, so that nothing keeps the data in use; root runs none."""
-    with servers.or_skip():
-        server = PostgresServer(flavour)
-    with server:
-        assert server.url == f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
-        assert user_of(server.pid) != 0
-        server.kill()
-        server.start()
-        assert accepts(server.address)
-
-
-def test_a_killed_server_leaves_no_shared_memory() -> None:
-    """Neither a segment, which only a restart would remove, nor a file outside of its folder."""
-    with servers.or_skip():
-        server = PostgresServer()
-    with server:
-        pid = server.pid
-        assert segments_of(pid) != set()
-        assert "/PostgreSQL." not in Path(f"/proc/{pid}/maps").read_text()
-        server.kill()
-        assert segments_of(pid) == set()
 
 
 @as_root
@@ -66,8 +38,12 @@ def test_a_program_that_another_user_cannot_reach_is_copied(tmp_path: Path) -> N
         assert user_of(server.pid) != 0
 
 
-def test_it_is_suspended_with_all_its_processes() -> None:
-    """Also those that serve the present connections."""
+def test_all_its_processes_are_suspended_and_killed() -> None:
+    """Also those that serve the present connections, and what they share.
+
+    No memory is left: neither a segment, which only a restart would remove, nor a file outside of
+    the server's folder.
+    """
     with servers.or_skip():
         server = PostgresServer()
     with server:
@@ -78,6 +54,11 @@ def test_it_is_suspended_with_all_its_processes() -> None:
         assert states - {"Z"} == {"T"}
         server.resume()
         assert accepts(server.address)
+        pid = server.pid
+        assert segments_of(pid) != set()
+        assert "/PostgreSQL." not in Path(f"/proc/{pid}/maps").read_text()
+        server.kill()
+        assert segments_of(pid) == set()
 
 
 def test_pgbouncer_passes_connections_on() -> None:

@@ -35,18 +35,6 @@ def _set(node: RedisServer, key: str) -> str:
         return str(refusal).partition(" ")[0]
 
 
-def test_redis_data_survives_a_kill_and_a_restart(flavour: str) -> None:
-    """All acknowledged writes."""
-    with RedisServer(flavour) as server:
-        server.command("SET", "key", "one")
-        server.kill()
-        server.start()
-        assert server.command("GET", "key") == "one"
-        server.command("SET", "key", "two")
-        server.restart()
-        assert server.command("GET", "key") == "two"
-
-
 def test_redis_has_directives_passwords_and_users(flavour: str) -> None:
     """The URLs have the credentials."""
     with RedisServer(
@@ -96,58 +84,21 @@ def test_a_cluster_serves_all_slots_from_three_masters(flavour: str) -> None:
         assert replies == {"OK": 3, "MOVED": 6}
 
 
-def test_a_mongo_replica_set_starts_with_a_primary() -> None:
-    """Also after a crash."""
-    with servers.or_skip():
-        server = MongoServer(replica_set=True).start()
-    try:
-        assert server.url == f"mongodb://127.0.0.1:{server.port}/?replicaSet={server.replica_set}"
-        assert server.url_at((HOST, 1)) == "mongodb://127.0.0.1:1/?directConnection=true"
-        assert mongo_wire.run_command(server.address, {"hello": 1}).is_true("isWritablePrimary")
-        server.kill()
-        server.start()
-        assert mongo_wire.run_command(server.address, {"hello": 1}).is_true("isWritablePrimary")
-    finally:
-        server.stop()
+def test_mongo_has_further_arguments_and_requires_tls(tmp_path: Path) -> None:
+    """With a certificate of the client; a plain connection is closed.
 
-
-@pytest.mark.parametrize("replica_set", [False, True])
-def test_mongo_requires_authentication(replica_set: bool) -> None:
-    """Before and after a restart."""
-    with servers.or_skip():
-        server = MongoServer(replica_set=replica_set, user=("root", "p/w")).start()
-    try:
-        assert server.url.startswith("mongodb://root:p%2Fw@127.0.0.1:")
-        assert not mongo_wire.run_command(server.address, {"listDatabases": 1}).is_ok
-        server.restart()
-        assert not mongo_wire.run_command(server.address, {"listDatabases": 1}).is_ok
-    finally:
-        server.stop()
-
-
-def test_mongo_requires_tls_with_a_client_certificate(tmp_path: Path) -> None:
-    """A plain connection is closed."""
+    The arguments may be such as test commands, which inject failures.
+    """
+    options = ("--setParameter", "enableTestCommands=1")
     with servers.or_skip():
         certificates = servers.Certificates.make(tmp_path)
-        server = MongoServer(certificates=certificates).start()
-    try:
+        server = MongoServer(certificates=certificates, options=options)
+    with server:
         assert server.url.endswith("?tls=true")
         context = certificates.client_context()
-        assert mongo_wire.run_command(server.address, {"hello": 1}, context).is_ok
         with pytest.raises(ConnectionError):
             mongo_wire.run_command(server.address, {"hello": 1})
-    finally:
-        server.stop()
-
-
-def test_mongo_accepts_further_arguments() -> None:
-    """Such as test commands that inject failures."""
-    with servers.or_skip():
-        server = MongoServer(options=("--setParameter", "enableTestCommands=1")).start()
-    try:
         failures: mongo_wire.Part = {"failCommands": ["ping"], "errorCode": 91}
         fail = {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": failures}
-        assert mongo_wire.run_command(server.address, fail).is_ok
-        assert not mongo_wire.run_command(server.address, {"ping": 1}).is_ok
-    finally:
-        server.stop()
+        assert mongo_wire.run_command(server.address, fail, context).is_ok
+        assert not mongo_wire.run_command(server.address, {"ping": 1}, context).is_ok

@@ -1,16 +1,13 @@
-"""Servers for tests: how they are found, started, stopped and removed."""
+"""Servers for tests: how they are found, and what they do when something goes wrong."""
 
 from __future__ import annotations
 
-import errno
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -28,13 +25,8 @@ from ojobchannels.testing.servers import (
 from ojobchannels.testing.servers.ports import HOST
 from ojobchannels.testing.servers.process import Server
 from ojobchannels.testing.servers.programs import find
+from tests.testing.servers.processes import ended, listeners, watcher_of
 
-KINDS: dict[str, Callable[[], Server]] = {
-    "redis": RedisServer,
-    "mongo": MongoServer,
-    "mongo-set": lambda: MongoServer(replica_set=True),
-    "postgres": PostgresServer,
-}
 NOWHERE = servers.Flavour("nowhere", "no-such-server", "no-such-wheel", "pip install no-such-wheel")
 STARTER = """
 import sys
@@ -57,97 +49,6 @@ class Script(Server):
 
     def _command(self) -> list[str]:
         return ["-c", self._script]
-
-
-@pytest.fixture(params=KINDS)
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A running server of each kind in turn."""
-    with servers.or_skip():
-        started = KINDS[request.param]().start()
-    yield started
-    started.stop()
-
-
-def ended(process: int) -> bool:
-    """Return whether a process ends within 20 seconds; close its descriptor."""
-    try:
-        return bool(select.select([process], [], [], 20)[0])
-    finally:
-        os.close(process)
-
-
-def watcher_of(pid: int) -> int:
-    """Return the process that ends the server `pid` with the test."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    watchers = [int(child) for child in children if b"launcher.py" in start_of(child)]
-    assert len(watchers) == 1
-    return watchers[0]
-
-
-def start_of(process: str) -> bytes:
-    """Return the command line of a process, and nothing if it has ended."""
-    try:
-        return Path("/proc", process, "cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def listeners(port: int) -> set[str]:
-    """Return the addresses with a listener on that port, in the notation of the kernel."""
-    rows = [
-        line.split()
-        for table in ("tcp", "tcp6")
-        for line in Path("/proc/net", table).read_text("ascii").splitlines()[1:]
-    ]
-    wanted = f"{port:04X}"
-    pairs = [row[1].split(":") for row in rows if row[3] == "0A"]
-    return {address for address, used in pairs if used == wanted}
-
-
-def test_a_server_listens_on_the_loopback_address_only(server: Server) -> None:
-    """It is ready when `start` returns."""
-    assert server.is_ready()
-    assert listeners(server.port) == {"0100007F"}
-
-
-def test_a_killed_server_restarts_with_port_and_folder(server: Server) -> None:
-    """In between, no other program can get the port."""
-    before_restart = (server.port, server.folder)
-    before = server.pid
-    server.kill()
-    with pytest.raises(ConnectionRefusedError), socket.create_connection(server.address):
-        pass
-    taken = pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE)
-    with taken, socket.socket() as other:
-        other.bind(server.address)
-    server.start()
-    assert server.is_ready()
-    assert (server.port, server.folder) == before_restart
-    assert server.pid != before
-
-
-def test_a_restarted_server_keeps_port_and_folder(server: Server) -> None:
-    """It is a new process."""
-    before_restart = (server.port, server.folder)
-    before = server.pid
-    server.restart()
-    assert server.is_ready()
-    assert (server.port, server.folder) == before_restart
-    assert server.pid != before
-
-
-def test_a_stopped_server_leaves_nothing(server: Server) -> None:
-    """No process, watcher, folder or port; a second stop does nothing."""
-    port, folder = server.port, server.folder
-    processes = [os.pidfd_open(pid) for pid in (server.pid, watcher_of(server.pid))]
-    server.pause()
-    server.stop()
-    assert [ended(each) for each in processes] == [True, True]
-    assert not folder.exists()
-    assert listeners(port) == set()
-    server.stop()
-    with pytest.raises(RuntimeError, match="start it first"):
-        _ = server.port
 
 
 def test_a_paused_server_does_not_reply_until_it_is_resumed(redis: RedisServer) -> None:
@@ -176,8 +77,15 @@ def test_a_server_outlives_the_thread_that_started_it(redis: RedisServer) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="servers are watched on Linux only")
-@pytest.mark.parametrize("kind", [RedisServer, MongoServer, PostgresServer])
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("kind", "signum"),
+    [
+        (RedisServer, signal.SIGKILL),
+        (RedisServer, signal.SIGTERM),
+        (MongoServer, signal.SIGKILL),
+        (PostgresServer, signal.SIGKILL),
+    ],
+)
 def test_a_killed_test_process_leaves_no_server(kind: type[Server], signum: signal.Signals) -> None:
     """The server ends, and its folder is removed, however the process ends."""
     with servers.or_skip():
