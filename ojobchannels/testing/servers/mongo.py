@@ -125,7 +125,10 @@ class MongoServer(Server):
             )
         if self.user:
             name, password = self.user
-            self._run_once({"createUser": name, "pwd": password, "roles": ["root"]})
+            durably: mongo_wire.Part = {"w": 1, "j": 1}  # the server may be killed at once
+            self._run_once(
+                {"createUser": name, "pwd": password, "roles": ["root"], "writeConcern": durably}
+            )
 
     def _run_once(self, command: dict[str, mongo_wire.Part]) -> None:
         name = next(iter(command))
