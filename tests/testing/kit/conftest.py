@@ -1,10 +1,9 @@
-"""A project in which an author of a backend runs the kit, in processes of its own."""
+"""A project in which an author of a backend runs the kit."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,8 +32,9 @@ def ojobchannels_channel_types():
 class Project:
     """A folder in which an author of a backend runs pytest."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = pytester.path
+        self._pytester = pytester
         self._monkeypatch = monkeypatch
 
     def write(self, name: str, text: str) -> None:
@@ -46,18 +46,24 @@ class Project:
         self,
         defect: str = "return bool(super().unset(key, fence)) or True",
         operation: str = "unset(self, key, fence)",
+        name: str = "defective",
     ) -> None:
-        """Install a backend with a defect in one operation, for runs in this folder."""
+        """Install a backend with a defect in one operation, for new processes in this folder."""
         source = DEFECTIVE.replace("DEFECT", defect).replace("OPERATION", operation)
-        self.write("defective.py", source)
-        self.write(
-            "defective.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: defective\nVersion: 1\n"
-        )
-        self.write("defective.egg-info/entry_points.txt", "[ojobchannels]\ndefective = defective\n")
+        self.write(f"{name}.py", source.replace('"defective"', f'"{name}"'))
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
+        self.write(f"{name}.egg-info/PKG-INFO", about)
+        self.write(f"{name}.egg-info/entry_points.txt", f"[ojobchannels]\n{name} = {name}\n")
         self._monkeypatch.setenv("PYTHONPATH", str(self.folder), prepend=":")
 
     def pytest(self, *words: str, status: int = 0) -> str:
-        """Run pytest in a new process; check its exit status, and return its output."""
+        """Run pytest in this process; check its exit status, and return its output."""
+        done = self._pytester.runpytest_inprocess("-p", "ojobchannels.pytest_plugin", *words)
+        assert done.ret == status
+        return f"{done.stdout}\n{done.stderr}"
+
+    def new_pytest(self, *words: str, status: int = 0) -> str:
+        """Do the same in a new process, which finds an installed backend."""
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "ojobchannels.pytest_plugin", *words],
             cwd=self.folder,
@@ -71,11 +77,10 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty project."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # faster
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nstrict_markers = true\nfilterwarnings = error\n"
-    )
-    return Project(tmp_path, monkeypatch)
+    made = Project(pytester, monkeypatch)
+    made.write("pytest.ini", "[pytest]\nstrict_markers = true\nfilterwarnings = error\n")
+    return made

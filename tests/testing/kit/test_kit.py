@@ -18,6 +18,8 @@ from ojobchannels.testing.contracts.base import GUARD, Contract, guard, promises
 if TYPE_CHECKING:
     from tests.testing.kit.conftest import Project
 
+pytest_plugins = ["pytester"]
+
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
 HEAD = """

@@ -13,12 +13,16 @@ from ojobchannels.testing.kit.trace import Trace
 if TYPE_CHECKING:
     from tests.testing.kit.conftest import Project
 
+pytest_plugins = ["pytester"]
+
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
 
 def test_the_option_tests_a_type_without_code(project: Project) -> None:
     """In a temporary file; the summary has the capabilities that are not claimed."""
-    output = project.pytest("--ojob-conformance=file", "-k", "fifo or order or unset")
+    output = project.pytest(
+        "--ojob-conformance=file", "-k", "get_the_lock_in_order or shift_removes"
+    )
     assert "conformance of file" in output
     assert "Order" in output
     assert re.search(r"not claimed: fifo \(\d+ promises?\)", output)
@@ -36,7 +40,7 @@ def test_options_of_the_channel_type_are_used(project: Project) -> None:
 def test_xdist_prints_one_summary(project: Project) -> None:
     """For all workers together."""
     pytest.importorskip("xdist")
-    output = project.pytest(
+    output = project.new_pytest(
         "--ojob-conformance=simple",
         "-p",
         "xdist",
@@ -71,9 +75,13 @@ def test_a_wrong_call_is_an_error_of_one_line(
 
 
 def test_a_failure_shows_promise_steps_and_cause(project: Project) -> None:
-    """In a few lines: the promise, each step with its result, and the failing assertion."""
+    """In a few lines: the promise, each step with its result, and the failing assertion.
+
+    Of a capability that is not claimed, the promises for backends without it run.
+    """
     project.install_defective()
-    output = project.pytest("--ojob-conformance=defective", "-k", "unset_returns", status=1)
+    chosen = ("-k", "unset_returns or batch")
+    output = project.new_pytest("--ojob-conformance=defective", "-v", *chosen, status=1)
     trace = output.partition("PROMISE of DocumentContract: ")[2].partition("====")[0]
     assert trace.startswith("unset returns whether the key existed\n")
     for part in (
@@ -88,6 +96,8 @@ def test_a_failure_shows_promise_steps_and_cause(project: Project) -> None:
         assert part in trace
     assert len(trace.splitlines()) < 15
     assert "failed: test_unset_returns_whether_the_key_existed" in output
+    assert "test_a_larger_batch_is_refused_without_the_capability PASSED" in output
+    assert "not claimed: atomic_batches" in output
 
 
 def test_a_trace_shows_fields_in_their_order() -> None:
@@ -114,73 +124,65 @@ def test_of_a_wait_what_is_beyond_its_timeout_counts_as_a_stall() -> None:
     assert took[0] < 0 < took[1]
 
 
-def test_a_backend_without_a_capability_must_refuse(project: Project) -> None:
-    """The promises for backends without the capability run."""
-    project.install_defective()
-    output = project.pytest("--ojob-conformance=defective", "-v", "-k", "batch")
-    refusal = "test_a_larger_batch_is_refused_without_the_capability"
-    assert f"{refusal} PASSED" in output
-    assert "not claimed: atomic_batches" in output
+def test_an_error_of_the_backend_is_shown_with_its_line_and_once(project: Project) -> None:
+    """The report has the frames of the backend, without those of the package or of pytest.
 
-
-def test_an_error_of_the_backend_is_shown_with_its_line(project: Project) -> None:
-    """The report has the frames of the backend, without those of the package or of pytest."""
+    Of failures of one cause, the others are shown in one line; the summary counts them. The same
+    error in another process, where the rival of some promises runs, is a second cause.
+    """
     project.install_defective("return 1 / 0")
-    output = project.pytest("--ojob-conformance=defective", "-k", "unset_returns", status=1)
+    output = project.new_pytest("--ojob-conformance=defective", "-k", "unset", status=1)
     assert "defective.py:8  return 1 / 0" in output
     assert "ZeroDivisionError: " in output
     assert "pluggy" not in output.partition("PROMISE of")[2]
-    whole = project.pytest(
-        "--ojob-conformance=defective", "-k", "unset_returns", "--full-trace", status=1
-    )
-    assert "_execution.py" in whole
-
-
-@pytest.mark.parametrize(
-    ("operation", "defect", "sentence"),
-    [
-        (
-            "get(self, key)",
-            "value = super().get(key); return None if value is oc.MISSING else value",
-            "the hook `get` of channel type 'defective' returned None: return MISSING, since None "
-            "is a stored null",
-        ),
-        (
-            "lock(self, name, token, ttl, holder)",
-            "return tuple(super().lock(name, token, ttl, holder))",
-            "return Granted(fence, previous) for a free lock",
-        ),
-        (
-            "get_kyes(self)",
-            "return []",
-            "`get_kyes` is not an operation",
-        ),
-    ],
-    ids=["None for MISSING", "tuple", "misspelt"],
-)
-def test_results_of_a_wrong_kind_are_reported_before_the_first_promise(
-    project: Project, operation: str, defect: str, sentence: str
-) -> None:
-    """In one sentence, and no promise runs."""
-    project.install_defective(defect, operation)
-    output = project.pytest("--ojob-conformance=defective", "-k", "null", status=1)
-    assert sentence in output
-    assert "PROMISE" not in output
-    assert "Traceback" not in output
-
-
-def test_failures_of_one_cause_are_reported_once(project: Project) -> None:
-    """The first in full, the others in one line; the summary counts them.
-
-    The same error in another process, where the rival of some promises runs, is a second cause.
-    """
-    project.install_defective("return 1 / 0")
-    output = project.pytest("--ojob-conformance=defective", "-k", "unset", status=1)
     assert 1 <= output.count("PROMISE of ") <= 2
     assert output.count("the same cause as in test_") >= 3
     assert "ZeroDivisionError at " in output
     assert "one cause of " in output
     assert len(output.splitlines()) < 140
+    whole = project.new_pytest(
+        "--ojob-conformance=defective", "-k", "unset_returns", "--full-trace", status=1
+    )
+    assert "_execution.py" in whole
+
+
+WRONG_KINDS = {
+    "none_for_missing": (
+        "get(self, key)",
+        "value = super().get(key); return None if value is oc.MISSING else value",
+        "the hook `get` of channel type 'none_for_missing' returned None: return MISSING, since "
+        "None is a stored null",
+    ),
+    "plain_tuple": (
+        "lock(self, name, token, ttl, holder)",
+        "return tuple(super().lock(name, token, ttl, holder))",
+        "return Granted(fence, previous) for a free lock",
+    ),
+    "misspelt": ("get_kyes(self)", "return []", "`get_kyes` is not an operation"),
+}
+
+
+def test_results_of_a_wrong_kind_are_reported_before_the_first_promise(project: Project) -> None:
+    """In one sentence, and no promise runs."""
+    for name, (operation, defect, _) in WRONG_KINDS.items():
+        project.install_defective(defect, operation, name)
+    project.write(
+        "test_mine.py",
+        f"""
+import pytest
+from ojobchannels.testing import CompareAndSetContract, Subject
+
+class TestMine(CompareAndSetContract):
+    @pytest.fixture(params={list(WRONG_KINDS)})
+    def ojob_subject(self, request):
+        return Subject(request.param)
+""",
+    )
+    output = project.new_pytest("-k", "null", status=1)
+    for *_, sentence in WRONG_KINDS.values():
+        assert sentence in output
+    assert "PROMISE" not in output
+    assert "Traceback" not in output
 
 
 def test_a_hang_shows_the_stacks_of_all_processes(project: Project) -> None:
@@ -200,7 +202,7 @@ class TestMine(ProcessContract):
         child.receive(within=3)
 """,
     )
-    output = project.pytest("-k", "test_hang", status=1)
+    output = project.new_pytest("-k", "test_hang", status=1)
     assert "sent nothing for 3 s" in output
     assert "stacks of this process:" in output
     assert "thread 1:" in output
@@ -224,13 +226,14 @@ class TestMine(LockContract):
         time.sleep(1)
 """,
     )
-    output = project.pytest("-k", "test_hang")
+    output = project.new_pytest("-k", "test_hang")
     assert "test_hang has not ended after 0.2 s" in output
     assert "stacks of this process:" in output
 
 
 _STALLS = """
 import pytest, sys, time
+from collections import Counter
 from ojobchannels.testing import LockContract, Subject
 from ojobchannels.testing.contracts.base import timed
 
@@ -242,7 +245,7 @@ def stall():
         pass
     sys.setswitchinterval(before)
 
-attempts = []
+attempts = Counter()
 
 class TestMine(LockContract):
     @pytest.fixture
@@ -250,25 +253,30 @@ class TestMine(LockContract):
         return Subject("simple")
 
     @timed
-    def test_stall(self, subject):
-        attempts.append(1)
-        if len(attempts) <= STALLED:
+    def test_one_stall(self, subject):
+        attempts["one stall"] += 1
+        if attempts["one stall"] == 1:
             stall()
-        assert len(attempts) >= PASSES, f"attempt {len(attempts)}"
+        assert attempts["one stall"] == 2
+
+    @timed
+    def test_a_stall_each_time(self, subject):
+        attempts["each time"] += 1
+        stall()
+        assert False, f"stalled {attempts['each time']} times"
+
+    @timed
+    def test_no_stall(self, subject):
+        attempts["no stall"] += 1
+        assert False, f"failed in attempt {attempts['no stall']}"
 """
 
 
-@pytest.mark.parametrize(
-    ("stalled", "passes", "status", "last"),
-    [(1, 2, 0, None), (9, 9, 1, "attempt 3"), (0, 2, 1, "attempt 1")],
-    ids=["one stall", "a stall each time", "no stall"],
-)
-def test_a_promise_on_real_time_is_repeated_after_a_stall(
-    project: Project, stalled: int, passes: int, status: int, last: str | None
-) -> None:
+def test_a_promise_on_real_time_is_repeated_after_a_stall(project: Project) -> None:
     """It fails if it does so without a stall, or three times; the report names the repetitions."""
-    code = _STALLS.replace("STALLED", str(stalled)).replace("PASSES", str(passes))
-    project.write("test_mine.py", code)
-    output = project.pytest("-k", "test_stall", status=status)
-    assert output.count("something stalled for") == min(stalled, 2)
-    assert last is None or last in output
+    project.write("test_mine.py", _STALLS)
+    output = project.new_pytest("-v", "-k", "stall", status=1)
+    assert "test_one_stall PASSED" in output
+    assert "stalled 3 times" in output
+    assert "failed in attempt 1" in output
+    assert output.count("something stalled for") == 1 + 2
