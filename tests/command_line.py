@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 
 from ojobchannels import cli
 from ojobchannels.testing.forks import Forks
@@ -29,26 +30,28 @@ class CommandLine:
         self._forks = forks
 
     def __call__(
-        self, *words: str, reply: str = "", redirect: str = "", **environment: str
+        self, *words: str, reply: str = "", redirect: str = "", stdout: int = PIPE, **settings: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command and return its result."""
-        process = self.start(*words, redirect=redirect, **environment)
+        process = self.start(*words, redirect=redirect, stdout=stdout, **settings)
         out, err = process.communicate(reply, timeout=_PATIENCE)
         return subprocess.CompletedProcess(words, process.wait(), out, err)
 
-    def start(self, *words: str, redirect: str = "", **environment: str) -> Started:
+    def start(
+        self, *words: str, redirect: str = "", stdout: int = PIPE, **settings: str
+    ) -> Started:
         """Start the command, with streams redirected by a shell; the test's end kills it."""
-        settings = _settings(environment)
+        environment = _environment(settings)
         arguments = ["-m", "ojobchannels", *words]
         process: Started
-        if redirect or not self._forks.serves(settings):
+        if redirect or not self._forks.serves(environment):
             process = subprocess.Popen(
                 ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, *arguments],
                 cwd=self.folder,
-                env=settings,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                env=environment,
+                stdin=PIPE,
+                stdout=stdout,
+                stderr=PIPE,
                 text=True,
             )
         else:
@@ -56,10 +59,10 @@ class CommandLine:
                 self._forks,
                 arguments,
                 cwd=self.folder,
-                env=settings,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                env=environment,
+                stdin=PIPE,
+                stdout=stdout,
+                stderr=PIPE,
                 imports=_IMPORTS,
             )
         self.started.append(process)
@@ -76,6 +79,6 @@ class CommandLine:
                         stream.close()
 
 
-def _settings(environment: dict[str, str]) -> dict[str, str]:
-    settings = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIXES)}
-    return settings | {"TZ": "UTC", "PYTHONWARNINGS": "error"} | environment
+def _environment(settings: dict[str, str]) -> dict[str, str]:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIXES)}
+    return ours | {"TZ": "UTC", "PYTHONWARNINGS": "error"} | settings

@@ -111,28 +111,31 @@ READING = (
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("redirect", "reason"),
-    [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "it is closed")],
-)
+@pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("words", READING, ids=" ".join)
 def test_output_that_cannot_be_written_is_one_line_on_stderr_and_status_2(
-    ojob: Any, words: tuple[str, ...], redirect: str, reason: str
+    ojob: Any, words: tuple[str, ...], closed: bool
 ) -> None:
     """There is no traceback, and no message of the interpreter at exit."""
-    done = ojob(*words, redirect=redirect)
+    with Path("/dev/full").open("w") as full:
+        output = {"redirect": ">&-"} if closed else {"stdout": full.fileno()}
+        done = ojob(*words, **output)
     assert done.returncode == 2
+    reason = "it is closed" if closed else os.strerror(errno.ENOSPC)
     message = f"cannot write to standard output: {reason}; redirect it, for example to a file"
     assert done.stderr == f"ojob: {message}\n"
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("words", READING, ids=" ".join)
 def test_a_pipe_without_a_reader_ends_every_command_without_a_message(
-    ojob: Any, folder: Path, words: tuple[str, ...]
+    ojob: Any, words: tuple[str, ...]
 ) -> None:
     """The interpreter prints nothing at exit either."""
-    os.mkfifo(folder / "pipe")
-    done = ojob(*words, redirect="3<>pipe >pipe 3<&-")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = ojob(*words, stdout=writer)
+    os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
 
@@ -163,7 +166,6 @@ def test_a_reply_that_is_not_text_does_not_confirm(ojob: Any, folder: Path) -> N
         assert done.stderr.endswith("[y/N] Not released.\n")
 
 
-UNSET = ("PYTHONUNBUFFERED", "OJOB_FILE", "OJOB_JOBS", "OJOB_LOCKS")
 LONG = """
 jobs:
 - name: Talk
@@ -177,7 +179,7 @@ todo: [Talk]
 
 @pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}])
 def test_a_non_blocking_pipe_receives_the_complete_output(
-    folder: Path, settings: dict[str, str]
+    ojob: Any, folder: Path, settings: dict[str, str]
 ) -> None:
     """A slow reader receives every line, of a run and of a long table."""
     (folder / "long.yaml").write_text(LONG, encoding="utf-8")
@@ -194,19 +196,11 @@ def test_a_non_blocking_pipe_receives_the_complete_output(
         reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
         os.set_blocking(writer, False)
-        with (
-            subprocess.Popen(
-                [sys.executable, "-m", "ojobchannels", *words],
-                cwd=folder,
-                env={key: value for key, value in os.environ.items() if key not in UNSET}
-                | settings,
-                stdout=writer,
-            ) as process,
-            os.fdopen(reader, encoding="utf-8") as out,
-        ):
-            os.close(writer)
+        process = ojob.start(*words, stdout=writer, **settings)
+        os.close(writer)
+        with os.fdopen(reader, encoding="utf-8") as out:
             assert sum(1 for _ in out) == lines
-        assert process.returncode == 0
+        assert process.wait() == 0
 
 
 def test_a_full_pipe_does_not_keep_a_run_from_ending(ojob: Any) -> None:

@@ -4,13 +4,11 @@ import json
 import os
 import pty
 import re
-import subprocess
-import sys
 import termios
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -19,6 +17,8 @@ from ojobchannels.cli.tables import Column, show
 from ojobchannels.cli.times import parse_duration, parse_moment, relative
 from ojobchannels.host.terminal import duration, local_time
 from ojobchannels.manager.records import STATUSES
+from ojobchannels.testing.forks import Forks
+from ojobchannels.testing.programs import Program
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
@@ -144,31 +144,40 @@ def test_the_report_counts_every_status(capsys: pytest.CaptureFixture[str]) -> N
     assert [status for status in STATUSES if status not in shown] == []
 
 
-def on_terminal(columns: int, wide: bool = False, **settings: Any) -> str:
+OnTerminal: TypeAlias = Callable[..., str]
+
+
+@pytest.fixture
+def on_terminal(_ojob_forks: Forks) -> OnTerminal:
     """Return the output of `show` on a terminal of the given width."""
-    script = (
-        "import sys; sys.path[:0] = [sys.argv[1]]; import test_tables as t; "
-        f"t.show(t.ROWS, t.COLUMNS, wide={wide})"
-    )
-    mine, its = pty.openpty()
-    termios.tcsetwinsize(its, (50, columns))
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(Path(__file__).parent)],
-        env=environment | {"TERM": "xterm"} | settings,
-        stdin=its,
-        stdout=its,
-        check=True,
-    )
-    os.close(its)
-    shown = b""
-    while chunk := _read(mine):
-        shown += chunk
-    os.close(mine)
-    assert done.returncode == 0
-    return shown.decode().replace("\r\n", "\n")
+
+    def on_terminal(columns: int, wide: bool = False, **settings: str) -> str:
+        script = (
+            "import sys; sys.path[:0] = [sys.argv[1]]; import test_tables as t; "
+            f"t.show(t.ROWS, t.COLUMNS, wide={wide})"
+        )
+        mine, its = pty.openpty()
+        termios.tcsetwinsize(its, (50, columns))
+        environment = {
+            key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")
+        }
+        program = Program(
+            _ojob_forks,
+            ["-c", script, Path(__file__).parent],
+            env=environment | {"TERM": "xterm"} | settings,
+            stdin=its,
+            stdout=its,
+            imports=["pytest", "ojobchannels.cli.commands.reading.report"],
+        )
+        os.close(its)
+        shown = b""
+        while chunk := _read(mine):
+            shown += chunk
+        os.close(mine)
+        assert program.wait() == 0
+        return shown.decode().replace("\r\n", "\n")
+
+    return on_terminal
 
 
 def _read(terminal: int) -> bytes:
@@ -178,19 +187,21 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_statuses_are_coloured_on_a_terminal() -> None:
+def test_statuses_are_coloured_on_a_terminal(on_terminal: OnTerminal) -> None:
     shown = on_terminal(200)
     assert "\x1b[31mfailed" in shown
     assert "\x1b[31mcompleted" not in shown
 
 
 @pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_can_be_turned_off(settings: dict[str, Any]) -> None:
+def test_colours_can_be_turned_off(on_terminal: OnTerminal, settings: dict[str, str]) -> None:
     assert "\x1b" not in on_terminal(200, **settings)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
-def test_a_table_fits_the_terminal_with_one_line_for_each_row(columns: int) -> None:
+def test_a_table_fits_the_terminal_with_one_line_for_each_row(
+    on_terminal: OnTerminal, columns: int
+) -> None:
     """Long texts end with an ellipsis; a terminal that is wide enough shows them completely."""
     header, sync, roll_up = on_terminal(columns, NO_COLOR="1").splitlines()
     assert max(map(len, (header, sync, roll_up))) <= columns
@@ -199,14 +210,14 @@ def test_a_table_fits_the_terminal_with_one_line_for_each_row(columns: int) -> N
 
 @pytest.mark.parametrize(("missing", "host"), [(0, ["HOST"]), (1, [])])
 def test_an_optional_column_is_left_out_if_the_table_does_not_fit(
-    missing: int, host: list[str]
+    on_terminal: OnTerminal, missing: int, host: list[str]
 ) -> None:
     width = len(f"roll-up     12  completed  HOST  {LONG}") - missing
     header = on_terminal(width, NO_COLOR="1").partition("\n")[0]
     assert header.split() == ["JOB", "COUNT", "STATUS", *host, "WHAT"]
 
 
-def test_wide_shows_all_columns_and_complete_texts() -> None:
+def test_wide_shows_all_columns_and_complete_texts(on_terminal: OnTerminal) -> None:
     header, sync, _ = on_terminal(20, wide=True, NO_COLOR="1").splitlines()
     assert header.split() == ["JOB", "COUNT", "STATUS", "HOST", "WHAT"]
     assert sync.endswith(LONG)
