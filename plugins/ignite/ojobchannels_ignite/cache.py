@@ -17,8 +17,8 @@ from ojobchannels.errors import InvalidOption
 from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, drive
 from ojobchannels_ignite.connection import Connection
+from ojobchannels_ignite.protocol.requests import Requests
 from ojobchannels_ignite.reader import TABLE
-from ojobchannels_ignite.requests import Requests, milliseconds
 
 _OPEN: Final = Operation("open")
 _STRING: Final = "java.lang.String"
@@ -77,8 +77,8 @@ def check(connection: Connection) -> None:
 def has_summer_time(at: Requests) -> Steps[bool]:
     """Return whether the clock of SQL is another one in summer."""
     rows = yield from at.select(_SEASONS)
-    winter, summer = map(milliseconds, rows[0])
-    return (summer - winter) % _DAY != 0
+    winter, summer = rows[0]
+    return bool((summer - winter) % _DAY)
 
 
 def _warn_of_clock_changes(at: Requests) -> Steps[None]:

@@ -18,8 +18,8 @@ from ojobchannels.remote.pool import Pool
 from ojobchannels.remote.waiters import Waiters
 from ojobchannels.steps import Steps
 from ojobchannels_ignite.errors import DRIVER_ERRORS, NotConnected, Refused
-from ojobchannels_ignite.node import NodeConnection, SocketConnection
 from ojobchannels_ignite.options import Settings
+from ojobchannels_ignite.protocol.node import NodeConnection, SocketConnection
 
 MOST_CONNECTIONS: Final = 16
 _CONNECT_ERRORS: Final = (*DRIVER_ERRORS, ValueError)

@@ -11,7 +11,7 @@ from ojobchannels.remote.calls import Calls
 from ojobchannels.steps import Steps
 from ojobchannels_ignite.cluster import Cluster
 from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of, root_of
-from ojobchannels_ignite.requests import Requests
+from ojobchannels_ignite.protocol.requests import Requests
 
 _T = TypeVar("_T")
 

@@ -14,8 +14,9 @@ from ojobchannels.hookspecs import MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.steps import Steps, performed
 from ojobchannels_ignite.connection import Connection
+from ojobchannels_ignite.protocol.requests import Requests
+from ojobchannels_ignite.protocol.wire import FOREVER
 from ojobchannels_ignite.reader import Reader
-from ojobchannels_ignite.requests import FOREVER, Requests
 from ojobchannels_ignite.rows import Entries, Row, checked_fence
 
 _GET_SET: Final = remote.GET_SET._replace(rule=Rule.REPEATABLE)

@@ -18,8 +18,9 @@ from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
 from ojobchannels.steps import Steps, performed
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused, TooFewNodes
+from ojobchannels_ignite.protocol.requests import Requests
+from ojobchannels_ignite.protocol.wire import FOREVER
 from ojobchannels_ignite.reader import table_of
-from ojobchannels_ignite.requests import FOREVER, Requests, milliseconds
 from ojobchannels_ignite.rows import LockRows, LockState
 
 _FORCE_UNLOCK: Final = remote.FORCE_UNLOCK._replace(rule=Rule.REPEATABLE)
@@ -67,7 +68,7 @@ class Locks(RemoteLocks):
             infos: list[LockInfo] = []
             low = self._rows.first
             while rows := (yield from at.select(self._held, low, self._rows.last, _BATCH)):
-                states = ((self._rows.parse(text), milliseconds(now)) for text, now in rows)
+                states = ((self._rows.parse(text), now) for text, now in rows)
                 infos += [_info(state) for state, now in states if state.is_live(now)]
                 low = rows[-1][0]
             return sorted(infos)

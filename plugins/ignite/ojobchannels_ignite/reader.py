@@ -14,7 +14,7 @@ from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused, is_missing
-from ojobchannels_ignite.requests import Requests
+from ojobchannels_ignite.protocol.requests import Requests
 from ojobchannels_ignite.rows import Entries, Row
 
 TABLE: Final = "ENTRIES"

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from ojobchannels.documents import Document, Item, decode, encode
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import MISSING
-from ojobchannels_ignite.requests import FOREVER
+from ojobchannels_ignite.protocol.wire import FOREVER
 
 _POSITION: Final = 20
 _HIGHEST: Final = 10**_POSITION - 1

@@ -13,7 +13,7 @@ from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, drive
 from ojobchannels_ignite.cache import has_summer_time
 from ojobchannels_ignite.connection import Connection
-from ojobchannels_ignite.requests import Requests
+from ojobchannels_ignite.protocol.requests import Requests
 
 _HEALTH: Final = Operation("health")
 _NODES: Final = "SELECT VERSION FROM SYS.NODES WHERE IS_CLIENT = FALSE"

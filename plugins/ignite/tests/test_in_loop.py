@@ -1,4 +1,4 @@
-"""The channel type ``ignite`` in an event loop, with pyignite's asyncio functions."""
+"""The channel type ``ignite`` in an event loop, on connections of its own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ojobchannels.testing.contracts.remote.in_loop import LoopSubject, use_in_fo
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels_ignite.in_loop.node import TransportConnection, open_connection
 from ojobchannels_ignite.options import settings_of
-from ojobchannels_ignite.requests import Requests
+from ojobchannels_ignite.protocol.requests import Requests
 from ojobchannels_ignite.testing import SharedIgnite
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -13,12 +13,11 @@ from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels_ignite import locks, requests
+from ojobchannels_ignite.protocol.requests import Requests
 from ojobchannels_ignite.testing import SharedIgnite
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from ojobchannels.steps import Steps
     from ojobchannels.testing.servers import IgniteServer
 
 _WRITES = ("set", "fenced set", "add", "get_set")
@@ -65,12 +64,15 @@ class TestIgnite(OnIgnite, RemoteContract):
     def ojob_server_clock(self, monkeypatch: pytest.MonkeyPatch) -> ServerClock:
         """The clock of the node that has a lock; only the test moves it."""
         clock = ServerClock()
+        select = Requests.select
 
-        def now(_: tuple[datetime, int]) -> int:
-            return clock.now() // 1000
+        def select_then(at: Requests, query: str, *arguments: str | int) -> Steps[list[list[Any]]]:
+            rows = yield from select(at, query, *arguments)
+            if "CURRENT_TIMESTAMP" not in query:
+                return rows
+            return [[*row, clock.now() // 1000] for *row, _ in rows]
 
-        for module in (locks, requests):
-            monkeypatch.setattr(module, "milliseconds", now)
+        monkeypatch.setattr(Requests, "select", select_then)
         return clock
 
 

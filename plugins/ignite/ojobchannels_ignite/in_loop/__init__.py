@@ -1,1 +1,1 @@
-"""The same requests for an event loop, with pyignite's asyncio functions."""
+"""The same requests for an event loop."""

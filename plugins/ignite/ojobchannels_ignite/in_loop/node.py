@@ -1,9 +1,4 @@
-"""A connection to a node for an event loop.
-
-pyignite's asyncio functions encode the requests and decode the replies. Its own connection is not
-used: it waits for a reply without a limit, connects again in a task of its own, and does not check
-the name in a server's certificate.
-"""
+"""A connection to a node for an event loop."""
 
 from __future__ import annotations
 
@@ -14,15 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pyignite.connection import AioConnection
-
 from ojobchannels.remote.options import Address
 from ojobchannels.steps import drive_async
-from ojobchannels_ignite.node import CLOSED, HEADER, NO_REPLY, NodeConnection, tls_context
 from ojobchannels_ignite.options import Settings
+from ojobchannels_ignite.protocol.node import CLOSED, NO_REPLY, NodeConnection, tls_context
 
 
-class TransportConnection(NodeConnection, AioConnection, asyncio.Protocol):  # type: ignore[misc]  # untyped
+class TransportConnection(NodeConnection, asyncio.Protocol):
     """A connection, which one task uses at a time; the loop passes what arrives to it.
 
     Args:
@@ -49,10 +42,6 @@ class TransportConnection(NodeConnection, AioConnection, asyncio.Protocol):  # t
         finally:
             timer.cancel()
 
-    async def request(self, query: int, data: bytes) -> bytes:
-        """Send a request and return the reply, for pyignite."""
-        return await self.exchange(data)
-
     def is_stale(self) -> bool:
         return self._error is not None
 
@@ -78,14 +67,12 @@ class TransportConnection(NodeConnection, AioConnection, asyncio.Protocol):  # t
         if self._reply is None or self._reply.done():
             self._end(ConnectionError("the node sent something unasked"))
             return
-        try:  # the length can only grow with the rest of the header
-            missing = HEADER + self._size(self._received) - len(self._received)
+        try:
+            missing = self._missing(self._received)
         except ConnectionError as error:
             self._end(error)
             return
-        if missing < 0:
-            self._end(ConnectionError("the node sent more than a reply"))
-        elif not missing:
+        if not missing:
             self._reply.set_result(bytes(self._received))
             self._received.clear()
 

@@ -1,8 +1,8 @@
 """A connection to a node: the handshake, and requests that end by their time.
 
-`pyignite` encodes the requests and decodes the replies. Its own connection is not used: it connects
-again in the middle of a failed call, waits without a limit or for one that cannot change, does not
-check the name in a server's certificate, and knows IPv4 only.
+`pyignite` encodes the handshake. Its own connection is not used: it connects again in the middle of
+a failed call, waits without a limit or for one that cannot change, does not check the name in a
+server's certificate, and knows IPv4 only.
 """
 
 import select
@@ -27,15 +27,17 @@ from ojobchannels_ignite.options import Settings
 
 _PROTOCOL: Final = (1, 7, 0)
 _LOGIN_REFUSED: Final = 2000
-HEADER: Final = 4
+_HEADER: Final = 4
 CLOSED: Final = "the node closed the connection"
 NO_REPLY: Final = "the node did not reply in time"
 _LONGEST: Final = 2**31 - 1
 _LONGEST_HANDSHAKE: Final = 2**16
+_PART: Final = 2**13
+_LARGEST_PART: Final = 2**20
 
 
 class NodeConnection(ABC):
-    """A connection, with one user at a time; pyignite's functions take it as one of theirs.
+    """A connection, with one user at a time.
 
     Args:
         address: The node.
@@ -120,16 +122,23 @@ class NodeConnection(ABC):
             raise TimeoutError(NO_REPLY)
         return left
 
-    def _size(self, header: bytes | bytearray) -> int:
-        """Return the length of a reply without that of its header."""
-        size = int.from_bytes(header[:HEADER], "little")
+    def _missing(self, received: bytearray) -> int:
+        """Return how many bytes of a reply are missing, at least.
+
+        Raises:
+            ConnectionError: It is too long for a reply, or more than one.
+        """
+        size = int.from_bytes(received[:_HEADER], "little")  # it can only grow with a whole header
         if size > self._longest:
             raise ConnectionError("the server does not speak the protocol of Ignite")
-        return size
+        missing = _HEADER + size - len(received)
+        if missing < 0:
+            raise ConnectionError("the node sent more than a reply")
+        return missing
 
 
 class SocketConnection(NodeConnection):
-    """A connection, which one thread uses at a time.
+    """A connection, which one thread uses at a time; pyignite's functions take it as one of theirs.
 
     Args:
         address: The node.
@@ -157,10 +166,16 @@ class SocketConnection(NodeConnection):
     def exchange(self, data: bytes) -> bytes:
         self._socket.settimeout(self._left())
         self._socket.sendall(data)
-        header = self._receive(HEADER)
-        return header + self._receive(self._size(header))
+        received = bytearray()
+        while missing := self._missing(received):
+            self._socket.settimeout(self._left())
+            part = self._socket.recv(min(max(missing, _PART), _LARGEST_PART))
+            if not part:
+                raise ConnectionResetError(CLOSED)
+            received += part
+        return bytes(received)
 
-    request = exchange
+    request = exchange  # so pyignite calls it
 
     def is_stale(self) -> bool:
         if not hasattr(select, "poll"):  # on Windows, where `select` knows any socket
@@ -173,17 +188,6 @@ class SocketConnection(NodeConnection):
         self._socket.close()
 
     abandon = close  # it sends nothing, and closes the descriptor of this process only
-
-    def _receive(self, size: int) -> bytes:
-        received = bytearray(size)
-        rest = memoryview(received)
-        while rest:
-            self._socket.settimeout(self._left())
-            count = self._socket.recv_into(rest)
-            if not count:
-                raise ConnectionResetError(CLOSED)
-            rest = rest[count:]
-        return bytes(received)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -1,23 +1,20 @@
 """The requests to a cache, on one connection: each is one round trip."""
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pyignite.api.key_value import cache_get, cache_put_if_absent, cache_replace_if_equals
-from pyignite.api.sql import resource_close, sql_fields
-from pyignite.datatypes import Bool, ExpiryPolicy, Long, String
-from pyignite.queries import Query, query_perform
 from pyignite.queries.cache_info import CacheInfo
 
 from ojobchannels.steps import Steps
 from ojobchannels_ignite.errors import Refused
-from ojobchannels_ignite.node import NodeConnection
+from ojobchannels_ignite.protocol import wire
+from ojobchannels_ignite.protocol.node import NodeConnection
+from ojobchannels_ignite.protocol.wire import FOREVER, Reply
 
-FOREVER: Final = ExpiryPolicy.ETERNAL
-_ADD: Final = 9004
-_CREATE: Final = 9000
+_T = TypeVar("_T")
+_ROWS: Final = 1000
+"""The most rows of a reply."""
 
 
 class Requests:
@@ -37,7 +34,7 @@ class Requests:
         self._id = cache_id
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Steps[Any]:
-        """Return the value that a function of pyignite gets on the connection.
+        """Return the value that a function of pyignite gets on the connection, on a thread only.
 
         Raises:
             Refused: The cluster replied with an error.
@@ -49,7 +46,8 @@ class Requests:
 
     def get(self, key: str) -> Steps[str | None]:
         """Return the text of a key, or None; an expired one is not there."""
-        return self.ask(cache_get, self.info(), key, String)
+        body = wire.cache(self._id) + wire.value(key)
+        return self._call(wire.CACHE_GET, body, Reply.text)
 
     def swap(self, key: str, old: str | None, new: str, ttl: int = FOREVER) -> Steps[bool]:
         """Store a text if the key still has the old one, or is still absent, in one atomic step.
@@ -61,24 +59,24 @@ class Requests:
             ttl: Milliseconds after which the cluster removes it, by its own clock.
         """
         self.wrote = True
-        info = self.info(ttl)
+        row = wire.cache(self._id, ttl) + wire.value(key)
         if old is None:
-            return self.ask(cache_put_if_absent, info, key, new, String, String)
-        return self.ask(cache_replace_if_equals, info, key, old, new, String, String, String)
+            return self._call(wire.CACHE_PUT_IF_ABSENT, row + wire.value(new), Reply.truth)
+        body = row + wire.value(old) + wire.value(new)
+        return self._call(wire.CACHE_REPLACE_IF_EQUALS, body, Reply.truth)
 
     def select(self, query: str, *arguments: str | int) -> Steps[list[list[Any]]]:
-        """Return the rows of a query, which are few."""
-        result = yield from self.ask(sql_fields, self.info(), query, _ROWS, list(arguments))
-        if result["more"]:
-            yield from self.ask(resource_close, result["cursor"])
+        """Return the rows of a query, which are few; a time is its milliseconds since 1970."""
+        rows, cursor = yield from self._execute(query, arguments)
+        if cursor is not None:
+            yield from self._call(wire.RESOURCE_CLOSE, wire.long(cursor), Reply.nothing)
             raise RuntimeError(f"{query!r} has more than {_ROWS} rows")
-        rows: list[list[Any]] = result["data"]
         return rows
 
     def run(self, statement: str, *arguments: str | int) -> Steps[None]:
         """Run a statement that changes rows."""
         self.wrote = True
-        yield from self.ask(sql_fields, self.info(), statement, _ROWS, list(arguments))
+        yield from self._execute(statement, arguments)
 
     def read(self, query: str, key: str) -> Steps[tuple[str | None, int]]:
         """Return the text of a key, and the milliseconds since 1970 just before it was read.
@@ -90,11 +88,12 @@ class Requests:
             key: The key.
         """
         rows = yield from self.select(query, key)
-        return (rows[0][0], milliseconds(rows[0][1])) if rows else (None, 0)
+        return (rows[0][0], rows[0][1]) if rows else (None, 0)
 
     def now(self) -> Steps[int]:
         """Return the milliseconds since 1970 by the clock of the node that is connected."""
-        return milliseconds((yield from self.select("SELECT CURRENT_TIMESTAMP"))[0][0])
+        rows = yield from self.select("SELECT CURRENT_TIMESTAMP")
+        return int(rows[0][0])
 
     def nodes(self) -> Steps[int]:
         """Return the number of nodes in the cluster, as the node that is connected sees it."""
@@ -103,39 +102,29 @@ class Requests:
 
     def create_counter(self, name: str, value: int) -> Steps[None]:
         """Create a counter, unless it exists."""
-        fields = [("name", String), ("value", Long), ("configured", Bool)]
-        values = {"name": name, "value": value, "configured": False}
-        query = Query(_CREATE, fields)
-        yield from self.ask(lambda at: query_perform(query, at, query_params=values))
+        body = wire.value(name) + wire.long(value) + wire.FALSE
+        return self._call(wire.ATOMIC_LONG_CREATE, body, Reply.nothing)
 
     def add(self, name: str, number: int) -> Steps[int]:
-        """Add to a counter and return its value; pyignite has no function for it.
+        """Add to a counter and return its value.
 
         Raises:
             Refused: There is no such counter (see `errors.is_missing`).
         """
-        query = Query(_ADD, [("name", String), ("group", String), ("number", Long)])
-        values = {"name": name, "group": None, "number": number}
-        reply = [("value", Long)]
-        value = yield from self.ask(
-            lambda at: query_perform(query, at, query_params=values, response_config=reply)
-        )
-        return int(value["value"])
+        body = wire.value(name) + wire.value(None) + wire.long(number)
+        return self._call(wire.ATOMIC_LONG_VALUE_ADD_AND_GET, body, Reply.long)
 
-    def info(self, ttl: int | None = None) -> CacheInfo:
-        """Return what names the cache in a request, with an expiry policy if there is a ttl."""
-        policy = None if ttl is None else ExpiryPolicy(create=ttl, update=ttl)
-        return CacheInfo(
-            cache_id=self._id,
-            expiry_policy=policy,
-            protocol_context=self.connection.protocol_context,
-        )
+    def info(self) -> CacheInfo:
+        """Return what names the cache for pyignite."""
+        return CacheInfo(cache_id=self._id, protocol_context=self.connection.protocol_context)
 
+    def _execute(
+        self, statement: str, arguments: tuple[str | int, ...]
+    ) -> Steps[tuple[list[list[Any]], int | None]]:
+        body = wire.cache(self._id) + wire.query(statement, arguments, _ROWS)
+        return self._call(wire.QUERY_SQL_FIELDS, body, Reply.rows)
 
-_ROWS: Final = 1000
-"""The most rows of a reply."""
-
-
-def milliseconds(moment: tuple[datetime, int]) -> int:
-    """Return the milliseconds since 1970 of a time that a query returned."""
-    return round(moment[0].timestamp() * 1000)
+    def _call(self, code: int, body: bytes, read: Callable[[Reply], _T]) -> Steps[_T]:
+        request = wire.request(code, body)
+        reply = yield partial(self.connection.exchange, request)
+        return wire.result(request, reply, read)
