@@ -7,6 +7,7 @@ still a process with its own streams, folder, environment and locks, which can b
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import math
 import os
@@ -14,6 +15,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,6 +61,7 @@ class Program:
         stdin: As for `subprocess.Popen`, like `stdout` and `stderr`.
         stdout: As for `subprocess.Popen`.
         stderr: As for `subprocess.Popen`.
+        terminal: Whether `stdin` becomes the controlling terminal of a session of its own.
         imports: Modules that it needs, which are imported before the fork.
 
     Attributes:
@@ -76,6 +79,7 @@ class Program:
         stdin: _Stream = None,
         stdout: _Stream = None,
         stderr: _Stream = None,
+        terminal: bool = False,
         imports: Iterable[str] = (),
     ) -> None:
         self.args = [str(arg) for arg in args]
@@ -92,6 +96,7 @@ class Program:
                 "args": self.args,
                 "folder": str(cwd or Path.cwd()),
                 "environment": dict(os.environ if env is None else env),
+                "terminal": terminal,
                 "ignores_sigint": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
             }
             self.pid = forks.start(settings, imports, [its_stdin, its_stdout, its_stderr])
@@ -200,6 +205,9 @@ def _left(until: float | None) -> float | None:
 
 def main(settings: dict[str, Any]) -> None:
     """Run the program."""
+    if settings["terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(settings["folder"])
     os.environ.clear()
     os.environ.update(settings["environment"])

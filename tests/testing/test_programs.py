@@ -110,14 +110,16 @@ def test_it_has_surroundings_of_its_own(start: Start, tmp_path: Path, ignored: b
     ]
 
 
+@pytest.mark.usefixtures("sigint")
 def test_it_runs_on_a_terminal(start: Start) -> None:
-    """Whose lines it does not keep in a buffer."""
+    """It writes lines at once, and Ctrl-C interrupts it."""
     ours, its = os.openpty()
-    program = start("print('line'); import time; time.sleep(1000)", stdout=its, stdin=its)
+    code = "import signal; print('line'); signal.pause()"
+    program = start(code, stdin=its, stdout=its, terminal=True)
     os.close(its)
     assert os.read(ours, 100) == b"line\r\n"
-    program.terminate()
-    assert program.wait() == -signal.SIGTERM
+    os.write(ours, b"\x03")
+    assert program.wait() == -signal.SIGINT
     os.close(ours)
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pexpect
 import pyte
 import pytest
 from click.testing import CliRunner
+from pexpect.fdpexpect import fdspawn
 
 import ojobchannels as oc
 from ojobchannels.cli import cli
 from ojobchannels.cli.errors import INTERRUPTED
+from ojobchannels.testing.forks import Forks
+from ojobchannels.testing.programs import Program
 
 pytestmark = pytest.mark.kit  # on one interpreter: a terminal is the same on all
 
@@ -29,43 +31,48 @@ UP = "\x1b[A"
 class Terminal:
     """A terminal with ``ojob top`` in it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, forks: Forks) -> None:
         self.screen = pyte.Screen(80, 24)
         self.received = ""
         self._stream = pyte.Stream(self.screen)
-        words = ["-m", "ojobchannels", "top", "--jobs", url]
         environment = {**os.environ, "TERM": "xterm-256color"}
         for fixed in ("COLUMNS", "LINES"):  # tox sets them; a terminal has a size of its own
             environment.pop(fixed, None)
-        self.process = pexpect.spawn(
-            sys.executable,
-            words,
-            dimensions=(24, 80),
-            cwd=str(folder),
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (24, 80))
+        self.process = Program(
+            forks,
+            ["-m", "ojobchannels", "top", "--jobs", url],
+            cwd=folder,
             env=environment,
-            encoding="utf-8",
-            timeout=SECONDS,
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            terminal=True,
+            imports=["ojobchannels.cli.top.app"],
         )
+        os.close(its)
+        self.keys = fdspawn(ours, encoding="utf-8", timeout=SECONDS)
 
     def wait_for(self, condition: Callable[[str], bool]) -> str:
         """Return the text on the screen as soon as it fulfils a condition."""
         while not condition(text := "\n".join(self.screen.display)):
-            self._receive(self.process.read_nonblocking(65536, timeout=SECONDS))
+            self._receive(self.keys.read_nonblocking(65536, timeout=SECONDS))
         return text
 
     def end(self) -> int:
         """Return the exit status, after all output."""
-        while not self.process.closed:
+        while not self.keys.closed:
             try:
-                self._receive(self.process.read_nonblocking(65536, timeout=SECONDS))
+                self._receive(self.keys.read_nonblocking(65536, timeout=SECONDS))
             except pexpect.EOF:
                 break
-        return int(self.process.wait())
+        return self.process.wait()
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the terminal."""
         self.screen.resize(rows, columns)
-        self.process.setwinsize(rows, columns)
+        termios.tcsetwinsize(self.keys.child_fd, (rows, columns))
 
     def _receive(self, text: str) -> None:
         self.received += text
@@ -86,15 +93,15 @@ def manager(tmp_path: Path) -> Iterator[oc.JobManager]:
 def terminal(
     tmp_path: Path,
     manager: oc.JobManager,  # noqa: ARG001  it must have recorded a run
+    _ojob_forks: Forks,
 ) -> Iterator[Terminal]:
     """Return a terminal that shows the jobs of `manager`."""
-    terminal = Terminal(f"sqlite:////{tmp_path / 'jobs.db'}", tmp_path)
+    terminal = Terminal(f"sqlite:////{tmp_path / 'jobs.db'}", tmp_path, _ojob_forks)
     terminal.wait_for(lambda text: LONG[:10] in text)
     yield terminal
-    if terminal.process.isalive():
-        terminal.process.kill(signal.SIGKILL)
-        terminal.process.wait()
-    terminal.process.close()
+    terminal.process.kill()
+    terminal.process.wait()
+    terminal.keys.close()
 
 
 def line_of(text: str, name: str) -> str:
@@ -130,15 +137,15 @@ def test_a_key_acts_on_the_selected_job_after_a_question(
     """Escape does nothing; Enter releases the lock, with the reason in the record."""
     run = manager.run("nightly").start()
     terminal.wait_for(lambda text: "running" in line_of(text, "nightly"))
-    terminal.process.send(UP)  # the row that was there before is selected
-    terminal.process.send("u")
+    terminal.keys.send(UP)  # the row that was there before is selected
+    terminal.keys.send("u")
     terminal.wait_for(lambda text: "Force-release lock 'nightly'" in text)
-    terminal.process.send("\x1b")
+    terminal.keys.send("\x1b")
     terminal.wait_for(lambda text: "Force-release" not in text)
     assert manager.locks.lock_info("nightly") is not None
-    terminal.process.send("u")
+    terminal.keys.send("u")
     terminal.wait_for(lambda text: "Force-release lock 'nightly'" in text)
-    terminal.process.send("the host burned\r")
+    terminal.keys.send("the host burned\r")
     terminal.wait_for(lambda text: "released lock 'nightly'" in text)
     assert manager.locks.lock_info("nightly") is None
     with pytest.raises(oc.LockLost):
@@ -150,35 +157,35 @@ def test_a_run_is_cancelled_by_a_key(terminal: Terminal, manager: oc.JobManager)
     """The action is recorded with the reason."""
     with manager.run("nightly"):
         terminal.wait_for(lambda text: "running" in line_of(text, "nightly"))
-        terminal.process.send(f"{UP}c")
+        terminal.keys.send(f"{UP}c")
         terminal.wait_for(lambda text: "Cancel the run of 'nightly'" in text)
-        terminal.process.send("too slow\r")
+        terminal.keys.send("too slow\r")
         terminal.wait_for(lambda text: "asked the run of 'nightly' to end" in text)
         (action,) = manager.actions()
         assert (action.action, action.reason) == ("cancel", "too slow")
 
 
 def test_a_key_that_does_not_apply_says_why(terminal: Terminal) -> None:
-    terminal.process.send("r")
+    terminal.keys.send("r")
     terminal.wait_for(lambda text: "is not paused" in " ".join(text.split()))
 
 
 @pytest.mark.parametrize(
     ("end", "status"),
     [
-        (lambda process: process.send("q"), 0),
-        (lambda process: process.send("\x03"), INTERRUPTED),
-        (lambda process: process.kill(signal.SIGTERM), INTERRUPTED),
-        (lambda process: process.kill(signal.SIGHUP), INTERRUPTED),
+        (lambda terminal: terminal.keys.send("q"), 0),
+        (lambda terminal: terminal.keys.send("\x03"), INTERRUPTED),
+        (lambda terminal: terminal.process.send_signal(signal.SIGTERM), INTERRUPTED),
+        (lambda terminal: terminal.process.send_signal(signal.SIGHUP), INTERRUPTED),
     ],
     ids=["q", "Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 def test_it_leaves_the_terminal_as_it_was(
-    terminal: Terminal, end: Callable[[Any], object], status: int
+    terminal: Terminal, end: Callable[[Terminal], object], status: int
 ) -> None:
     """However it ends: the first screen is back, with a cursor, and lines are echoed."""
-    end(terminal.process)
-    descriptor = os.dup(terminal.process.child_fd)
+    end(terminal)
+    descriptor = os.dup(terminal.keys.child_fd)
     try:
         assert terminal.end() == status
         local_modes = termios.tcgetattr(descriptor)[3]
