@@ -95,17 +95,13 @@ class Request:
             info.update(self.holder)
         return info
 
-    def call(self) -> Callable[[], Granted | Busy]:
-        """Return the request that is sent to the backend, for a lock without slots."""
+    def send(self, info: dict[str, Any]) -> Granted | Busy:
+        """Send the request for a lock without slots to the backend, and return its result."""
         self.backend_name = self.name
-        return partial(
-            self.hook.lock,
-            name=self.name,
-            token=self.token,
-            ttl=self.ttl,
-            holder=self.info(),
-            waits=self.wait != 0,
+        result: Granted | Busy = self.hook.lock(
+            name=self.name, token=self.token, ttl=self.ttl, holder=info, waits=self.wait != 0
         )
+        return result
 
     def leasing(self, sent: int, granted: Granted, slot: int = 1) -> Steps[Lease]:
         """Return the lease that a request was granted which was sent at `sent`.
@@ -154,12 +150,12 @@ def acquire(request: Request) -> Lease:
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
-    lock = request.call()
+    info = request.info()
     sent = request.channel.clock.now()
-    result = lock()
+    result = request.send(info)
     if isinstance(result, Granted):  # a free lock, the usual case, needs no other steps
         return request.lease(sent, result) or drive(request.leasing(sent, result))
-    return drive(_waiting(request, lock, sent, result))
+    return drive(_waiting(request, partial(request.send, info), sent, result))
 
 
 def acquiring(request: Request) -> Steps[Lease]:
@@ -168,7 +164,7 @@ def acquiring(request: Request) -> Steps[Lease]:
     began = clock.now()
     if request.wait != 0:
         yield Queue(request.name, request.wait)
-    lock = request.call()
+    lock = partial(request.send, request.info())
     sent = clock.now()
     result: Granted | Busy = yield lock
     if isinstance(result, Granted):

@@ -27,7 +27,7 @@ class _Direct(partial[object]):
         if takes_all and _takes_keywords(function, names):
             direct = cls(function)
         else:
-            direct = cls(lambda **arguments: function(*[arguments[name] for name in names]))
+            direct = cls(lambda **arguments: function(*map(arguments.__getitem__, names)))
         direct._caller = caller
         return direct
 

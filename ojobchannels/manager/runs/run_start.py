@@ -79,9 +79,10 @@ class RunStart:
         options = self._options
         if acquired is not None:
             return acquired()
-        lock = functools.partial(self._manager.locks.lock, self._name, **self.lock_options(on_lost))
+        named = self.lock_options(on_lost)
         if options.rate_limit is None and self._fire_time is None:  # as most runs
-            return lock(wait=options.wait)
+            return self._manager.locks.lock(self._name, wait=options.wait, **named)
+        lock = functools.partial(self._manager.locks.lock, self._name, **named)
         close_previous = functools.partial(dead_runs.close_previous, self._manager, self._name)
         starts = LimitedStarts(self._manager, self._name, options.rate_limit, close_previous)
         try:
