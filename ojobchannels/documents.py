@@ -301,7 +301,7 @@ def _is_plain(parts: Iterable[Document], depth: int) -> bool:
             if not (part.isascii() or part.isprintable()):
                 return False
         elif kind is int:
-            if not _MIN_INTEGER <= part <= _MAX_INTEGER:
+            if part.bit_length() > 63:
                 return False
         elif kind is dict:
             if depth == MAX_DEPTH or not _has_plain_fields(part):

@@ -22,7 +22,7 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
     if type(duration) is int or type(duration) is float:  # as most durations are
         number = duration * 1000
         if shortest <= number <= _LONGEST_TTL:
-            return round(number)
+            return number if type(number) is int else round(number)
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidOption(

@@ -89,7 +89,7 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether this process still holds the lock, by its own clock."""
-        return self._state == "held" and self.remaining() > 0
+        return self._state == "held" and not self.lost
 
     def remaining(self) -> float:
         """Return the seconds left, counted from before the request, less 1 % of the ttl."""
@@ -128,7 +128,8 @@ class Lease:
         if not self._is_mine():
             return
         try:
-            self._release()
+            with self._releasing:
+                drive(self._release_steps(self.channel.hook))
         except ChannelError:
             raise
         except BaseException:
@@ -164,10 +165,6 @@ class Lease:
             yield from waking_first_waiter(hook, self.name)
         self._on_end(self)
         self._state = "released"
-
-    def _release(self) -> None:
-        with self._releasing:
-            drive(self._release_steps(self.channel.hook))
 
     def _release_steps(self, hook: Any) -> Steps[None]:
         """Yield the steps of `release`, one release at a time."""

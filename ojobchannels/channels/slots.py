@@ -60,10 +60,10 @@ def check_count(option: str, number: object) -> int:
     Raises:
         InvalidOption: It is not.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_SLOTS:
-        reason = f"{number!r} is not an integer from 1 to {MOST_SLOTS}"
-        raise InvalidOption(option, reason, "pass an integer in this range")
-    return number
+    if isinstance(number, int) and 1 <= number <= MOST_SLOTS and number is not True:
+        return number
+    reason = f"{number!r} is not an integer from 1 to {MOST_SLOTS}"
+    raise InvalidOption(option, reason, "pass an integer in this range")
 
 
 def slot_name(name: str, slot: int) -> str:

@@ -134,7 +134,7 @@ class RunHistory:
         """Return where the output of a run goes; None if none is kept."""
         if not (self._limits.first or self._limits.last):
             return None
-        run = {field: record[field] for field in ("runId", "name", "startTime")}
+        run = {"runId": record["runId"], "name": record["name"], "startTime": record["startTime"]}
         return OutputBuffer(run, self._limits, secrets, self._writer.changed)
 
     def prune(self, older_than: float | timedelta) -> Pruned:

@@ -42,7 +42,9 @@ def check_rate_limit(text: str | None) -> RateLimit | None:
     Raises:
         InvalidOption: It is not a rate limit.
     """
+    if text is None:
+        return None
     limit = parsed(text)
-    if limit is None and text is not None:
+    if limit is None:
         raise InvalidOption("rate_limit", f"{text!r} is not a rate limit", ADVICE)
     return limit

@@ -70,6 +70,7 @@ class Capture:
         self._find = find
         self._runs: set[object] = set()
         self._before: Callable[..., logging.LogRecord] = logging.LogRecord
+        self._factory = self._make_record  # each look at a method makes a new object
         self.forget()
         forget_in_children(self)
 
@@ -85,9 +86,10 @@ class Capture:
                 stream = getattr(sys, name)
                 if stream is not None and not isinstance(stream, _Stream):
                     setattr(sys, name, _Stream(stream, level, self._find))
-            if logging.getLogRecordFactory() != self._make_record:
-                self._before = logging.getLogRecordFactory()
-                logging.setLogRecordFactory(self._make_record)
+            factory = logging.getLogRecordFactory()
+            if factory is not self._factory:
+                self._before = factory
+                logging.setLogRecordFactory(self._factory)
 
     def end(self, run: object) -> None:
         """End the capture for one run; the last end restores what was there before."""
@@ -101,7 +103,7 @@ class Capture:
                 stream = getattr(sys, name)
                 if isinstance(stream, _Stream):
                     setattr(sys, name, stream._stream)
-            if logging.getLogRecordFactory() == self._make_record:
+            if logging.getLogRecordFactory() is self._factory:
                 logging.setLogRecordFactory(self._before)
 
     def _make_record(self, *args: Any, **named: Any) -> logging.LogRecord:

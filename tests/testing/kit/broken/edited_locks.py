@@ -63,8 +63,8 @@ LOCKS = [
         "test_fences_increase_between_processes",
         (
             "lock_record.py",
-            "fence=max(record.fence + 1, wall),",
-            "fence=LAST.append(max(max(LAST) + 1, wall)) or max(LAST),",
+            "fence = max(record.fence + 1, wall)\n",
+            "fence = LAST.append(max(max(LAST) + 1, wall)) or max(LAST)\n",
         ),
         ("lock_record.py", "NO_PROCESS: Final = 0\n", "NO_PROCESS: Final = 0\nLAST = [0]\n"),
     ),
