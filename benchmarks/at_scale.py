@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
                 used = schedules(url, count, options.seconds, options.settling)
             print(
                 f"{count:9,} {options.what}: {used.processor:6.2f} % of a core, "
-                f"{used.memory / 1000:5.1f} KB each",
+                f"{used.memory / 1000:6.2f} KB each",
                 flush=True,
             )
     return 0

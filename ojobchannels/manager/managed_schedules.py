@@ -68,8 +68,7 @@ class ManagedSchedules(ManagedLaunches):
             self._was_served = True
             service = ScheduleService(self, self._closing.is_set, clock)
             self._service = service
-        for job in self._registry.all():
-            service.add(job)
+        service.add(*self._registry.all())
         service.publish()
 
     def stop_schedules(self) -> None:

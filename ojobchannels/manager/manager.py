@@ -1,6 +1,7 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, ParamSpec, TypeVar
 
 from ojobchannels.alerts.rules import Alert
@@ -257,7 +258,7 @@ class JobManager(ManagedSchedules):
                 self,
                 check_name("job", name),
                 function,
-                milliseconds("timeout", timeout) / 1000,
+                _in_seconds(milliseconds("timeout", timeout)),
                 if_running,
                 None if wait is None else _seconds("wait", wait),
                 retries,
@@ -358,4 +359,10 @@ class JobManager(ManagedSchedules):
 
 
 def _seconds(option: str, duration: Duration) -> float:
-    return milliseconds(option, duration, shortest=0) / 1000
+    return _in_seconds(milliseconds(option, duration, shortest=0))
+
+
+@lru_cache(maxsize=1_000)
+def _in_seconds(milliseconds: int) -> float:
+    """Convert milliseconds; very many jobs share the numbers."""
+    return milliseconds / 1000

@@ -218,8 +218,9 @@ def _change(
     while True:
         present = state.get(key)
         if present is None:
-            state.add(key, {"floor": floor, "taken": []})
-            continue
+            present = {"floor": floor, "taken": []}
+            if not state.add(key, present):
+                continue
         changed = change(present)
         try:
             if changed is present or state.get_set(present, key, changed) is not None:

@@ -37,6 +37,10 @@ class PauseInfo:
         """Return whether the schedule is paused at a moment."""
         return self.until is None or now < self.until
 
+    def covers(self, moment: int) -> bool:
+        """Return whether it had begun by a moment, and was active then."""
+        return self.since <= moment and self.is_active(moment)
+
     @classmethod
     def of(cls, document: object) -> PauseInfo | None:
         """Return the pause in a document, or None if there is none."""

@@ -18,7 +18,7 @@ from ojobchannels.documents import Document, encode
 from ojobchannels.manager.schedules.lists import Documents
 from ojobchannels.manager.schedules.published import SCHEDULES, Published, part_key
 
-_LONGEST_TEXT: Final = 250_000
+_LONGEST_TEXT: Final = 100_000
 """The most characters of the schedules in one document, unless it has only one."""
 
 _KEPT_SECONDS: Final = 30.0

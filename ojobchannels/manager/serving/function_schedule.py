@@ -18,7 +18,6 @@ from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.options import JobSchedule
 from ojobchannels.manager.serving.backlog import Backlog
 from ojobchannels.manager.serving.outage import Level
-from ojobchannels.manager.serving.pause_check import PauseCheck
 from ojobchannels.manager.serving.publication import ScheduleNames
 from ojobchannels.manager.serving.requested_run import Ended
 from ojobchannels.manager.serving.schedule import Schedule
@@ -46,6 +45,22 @@ class ServingManager(Manager, Protocol):
         """Store and return the record of a run that does not start."""
 
 
+class Service(NamedTuple):
+    """What the schedules of the jobs of a manager have in common.
+
+    Attributes:
+        manager: The manager.
+        scheduler: Waits for fire times.
+        backlog: Has due schedules handled on the threads of the manager.
+        is_stopping: Returns whether nothing new may start.
+    """
+
+    manager: ServingManager
+    scheduler: Scheduler
+    backlog: Backlog
+    is_stopping: Callable[[], bool]
+
+
 class _End(NamedTuple):
     """How the run for the request of an operator has ended."""
 
@@ -58,39 +73,31 @@ class FunctionSchedule(Schedule):
     """Runs a function at its fire times, as a managed job.
 
     Args:
-        manager: The manager.
         job: The job.
         schedule: Its schedule.
-        scheduler: Waits for fire times.
-        is_stopping: Returns whether nothing new may start.
-        backlog: Has its work done on the threads of the manager.
-        pause: Reads whether it is paused.
+        service: What it shares with the other schedules of the manager.
+        began: The moment from which its fire times count.
     """
 
-    __slots__ = ("_backlog", "_manager", "_stopping", "job")
+    __slots__ = ("_service", "job")
 
     def __init__(
-        self,
-        manager: ServingManager,
-        job: Job[..., Any],
-        schedule: JobSchedule,
-        scheduler: Scheduler,
-        is_stopping: Callable[[], bool],
-        backlog: Backlog,
-        pause: PauseCheck,
+        self, job: Job[..., Any], schedule: JobSchedule, service: Service, began: int
     ) -> None:
-        name = job.name
         self.job = job
-        self._manager = manager
-        self._stopping = is_stopping
-        self._backlog = backlog
-        super().__init__(
-            ScheduleNames(job=name, title=name, label=name, run=name, claims=name),
-            schedule.rules,
-            schedule.zone,
-            scheduler,
-            pause,
-        )
+        self._service = service
+        super().__init__(schedule.rules, schedule.zone, service.scheduler, began)
+
+    @property
+    def names(self) -> ScheduleNames:
+        """Its names: all are that of the job. Very many schedules do without a copy of them."""
+        name = self.job.name
+        return ScheduleNames(job=name, title=name, label=name, run=name, claims=name)
+
+    @property
+    def title(self) -> str:
+        """The name by which operators know it."""
+        return self.job.name
 
     def _run_requested(
         self,
@@ -115,33 +122,41 @@ class FunctionSchedule(Schedule):
         except BaseException as error:  # noqa: BLE001  what a function raises is in its record
             status, failure = "failed", error
             if launch.run_id is None:  # otherwise the end of its run was logged
-                _log.exception("the job %r could not start", self.name)
+                _log.exception("the job %r could not start", self.title)
         return _End(status, (launch.run_id,) if launch.run_id else (), failure)
 
     def _is_stopping(self) -> bool:
-        return self._stopping()
+        return self._service.is_stopping()
 
     def _submit(self, work: Callable[[Launch], None]) -> None:
-        self._backlog.add(self.name, work)
+        self._service.manager._submit_launch(self.title, work)
+
+    def _submit_itself(self) -> None:
+        self._service.backlog.add(self)
+
+    def _manager_if_open(self) -> fire_times.Channels:
+        return self._service.manager
 
     def _channels(self) -> fire_times.Channels:
-        return self._manager
+        return self._service.manager
 
     def _claims(self) -> str | None:
-        return self.name
+        return self.title
 
     def _start(self, launch: Launch, time: int, fire_time: FireTime) -> FunctionStart:  # noqa: ARG002  of the base
         return FunctionStart(self.job, launch, fire_time, self._is_stopping, waits=self._runs_all)
 
     def _record_skipped(self, fire_time: FireTime, reason: str) -> bool:
+        manager = self._service.manager
         try:
-            self._manager._record_not_run(self.name, "skipped", reason, fire_time=fire_time)
+            manager._record_not_run(self.title, "skipped", reason, fire_time=fire_time)
         except FireTimeTaken:
             return False
         return True
 
     def _log(self, level: Level, text: str) -> None:
-        _log.log(_LEVELS[level], "job %r: %s", self.name, text, extra={"run_name": self.name})
+        name = self.job.name
+        _log.log(_LEVELS[level], "job %r: %s", name, text, extra={"run_name": name})
 
 
 class FunctionStart:

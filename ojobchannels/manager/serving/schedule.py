@@ -6,26 +6,26 @@ late, suspended or down can work out what it has missed.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
 from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.local_launches.launcher import Launch
-from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules import fire_times, pauses
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
+from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import Published
 from ojobchannels.manager.schedules.rules import ScheduleRules
-from ojobchannels.manager.serving.outage import Level, Outage
-from ojobchannels.manager.serving.pause_check import PAUSED, PauseCheck
-from ojobchannels.manager.serving.publication import ScheduleNames, described, published
+from ojobchannels.manager.serving.outage import Outage
+from ojobchannels.manager.serving.publication import described, published
 from ojobchannels.manager.serving.requested_run import Ended
-from ojobchannels.manager.serving.start import Start
+from ojobchannels.manager.serving.scheduled_job import ScheduledJob
 from ojobchannels.manager.serving.timer import Scheduler
 
 MAX_DELAY_MS: Final = 60_000
@@ -33,26 +33,24 @@ MAX_DELAY_MS: Final = 60_000
 
 _CLOCK_SET: Final = "a clock was ahead, here or on another server, or was set back"
 NO_PROCESS: Final = "missed: no process was running"
+PAUSED: Final = "missed: the schedule was paused"
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
 
 
-class Schedule(ABC):
+class Schedule(ScheduledJob):
     """Starts a job at its fire times; how is up to the derived class.
 
     The scheduler's thread only notes which time is due. A task on the pool does the rest: it
     handles all times that are due by then, so at most one such task waits for a thread.
 
     Args:
-        names: Its names.
         rules: Its fire times and what happens when one is missed.
         zone: The time zone of its cron expression.
         scheduler: Waits for fire times.
-        pause: Reads whether it is paused.
         began: The moment from which its fire times count; by default now.
 
     Attributes:
-        names: Its names.
         last_begun: When a run without a record began last.
         ended: Whether it has ended.
     """
@@ -61,7 +59,6 @@ class Schedule(ABC):
         "_began",
         "_due",
         "_handled_until",
-        "_lock",
         "_outage",
         "_pause",
         "_queued",
@@ -76,27 +73,22 @@ class Schedule(ABC):
         "_zone",
         "ended",
         "last_begun",
-        "names",
     )
 
     def __init__(
         self,
-        names: ScheduleNames,
         rules: ScheduleRules,
         zone: tzinfo,
         scheduler: Scheduler,
-        pause: PauseCheck,
         began: int | None = None,
     ) -> None:
-        self.names = names
         self.last_begun: int | None = None
         self.ended = False
         self._rules = rules
         self._zone = zone
-        self._times = rules.timetable(zone, names.title)
+        self._times = rules.timetable(zone, self.title)
         self._scheduler = scheduler
-        self._pause = pause
-        self._lock = scheduler.states_lock
+        self._pause: PauseInfo | None = None
         self._handled_until: int | None = None
         self._began = scheduler.clock.now() if began is None else began
         self._due = 0
@@ -107,52 +99,6 @@ class Schedule(ABC):
         self._successor: Schedule | None = None
         self._rechecks = 0
         self._wakes_at = 0
-
-    @abstractmethod
-    def _is_stopping(self) -> bool:
-        """Return whether nothing new may start."""
-
-    @abstractmethod
-    def _submit(self, work: Callable[[Launch], None]) -> None:
-        """Do work on a thread of the pool.
-
-        Raises:
-            NoThread: No thread can be had.
-        """
-
-    @abstractmethod
-    def _channels(self) -> fire_times.Channels:
-        """Return the channels of claims and records."""
-
-    @abstractmethod
-    def _claims(self) -> str | None:
-        """Return the name under which processes share its fire times; None if they do not."""
-
-    @abstractmethod
-    def _start(self, launch: Launch, time: int, fire_time: FireTime) -> Start:
-        """Return what starts the job for a fire time, on the thread of `launch`."""
-
-    @abstractmethod
-    def _record_skipped(self, fire_time: FireTime, reason: str) -> bool:
-        """Record that a fire time is not run; return False if another process has claimed it.
-
-        Raises:
-            ChannelError: The store cannot be reached.
-        """
-
-    @abstractmethod
-    def _run_requested(
-        self,
-        launch: Launch,
-        request: Action,
-        args: Mapping[str, Any],
-        done: Callable[[Ended | None], None],
-    ) -> None:
-        """Run the job for the request of an operator, on the thread of `launch`; see `run_now`."""
-
-    @abstractmethod
-    def _log(self, level: Level, text: str) -> None:
-        """Report what happens to it."""
 
     def run_now(
         self, take: Callable[[], Action | None], done: Callable[[Ended | None], None]
@@ -201,6 +147,10 @@ class Schedule(ABC):
         return self._rules.cron, self._rules.interval, self._zone
 
     @property
+    def _lock(self) -> Lock:
+        return self._scheduler.states_lock
+
+    @property
     def _runs_all(self) -> bool:
         return self._rules.misfire == "all"
 
@@ -240,9 +190,10 @@ class Schedule(ABC):
     def _await_next(self, handled: int) -> None:
         following = self._times.next_due(handled)
         if following is not None and not self.ended:
-            self._scheduler.call_at(following, self._on_due)
+            self._scheduler.call_at(following, self)
 
-    def _on_due(self) -> None:
+    def __call__(self) -> None:
+        """Handle what is due now; the scheduler calls this at the next fire time."""
         if self.ended:
             return  # what is due from now on is that of the schedule that replaces this
         now = self._scheduler.clock.now()
@@ -261,10 +212,18 @@ class Schedule(ABC):
                 return
             self._queued = True
         try:
-            self._submit(self._work)
+            self._submit_itself()
         except BaseException:
             self._queued = False  # no thread could be started; the next fire time tries again
             raise
+
+    def _submit_itself(self) -> None:
+        """Handle what is due, on a thread of the pool.
+
+        Raises:
+            NoThread: No thread can be had.
+        """
+        self._submit(self.work)
 
     def recheck(self) -> None:
         """Look again whether it is paused: an operator has changed that."""
@@ -275,7 +234,7 @@ class Schedule(ABC):
     def _waits_for_resume(self) -> bool:
         """Return whether it is paused; then `recheck` or the end of the pause continues it."""
         while True:
-            rechecks, pause = self._rechecks, self._pause.read()
+            rechecks, pause = self._rechecks, self._read_pause()
             if pause is None or not pause.is_active(self._scheduler.clock.now()):
                 return False
             with self._lock:
@@ -288,7 +247,22 @@ class Schedule(ABC):
             self._scheduler.call_at(pause.until, self._queue)
         return True
 
-    def _work(self, launch: Launch) -> None:
+    def _read_pause(self) -> PauseInfo | None:
+        """Return the last pause, which may be over.
+
+        While the store cannot be reached, the last known one counts, if the job can run then.
+        """
+        manager = self._manager_if_open()
+        if manager is not None:
+            try:
+                self._pause = pauses.read(manager.state, self.title)
+            except STORE_ERRORS:
+                if self.names.claims is not None:
+                    raise
+        return self._pause
+
+    def work(self, launch: Launch) -> None:
+        """Handle what is due, on the thread of `launch`."""
         span: tuple[int, int] | None = None
         try:
             if self._handled_until is None:
@@ -335,11 +309,11 @@ class Schedule(ABC):
         name = start.claims
         is_free = name is None or fire_times.is_unclaimed(self._channels(), name, fire_time)
         missed = self._times.between(after, until, MAX_MISSED_RECORDED)
-        self._skip([time for time in missed if self._pause.covers(time)], PAUSED)
-        self._skip([time for time in missed if not self._pause.covers(time)], NO_PROCESS)
+        self._skip([time for time in missed if self._was_paused(time)], PAUSED)
+        self._skip([time for time in missed if not self._was_paused(time)], NO_PROCESS)
         if not is_free:
             return
-        if self._rules.misfire == "none" and self._pause.covers(until):
+        if self._rules.misfire == "none" and self._was_paused(until):
             self._skip([until], PAUSED)
             return
         late = self._scheduler.clock.now() - self._times.due(until)
@@ -350,6 +324,9 @@ class Schedule(ABC):
                 start.run()
             except errors.FireTimeTaken:
                 return
+
+    def _was_paused(self, time: int) -> bool:
+        return self._pause is not None and self._pause.covers(time)
 
     def _fire_time(self, time: int) -> FireTime:
         return LaunchTime(time, self.names.label) if self.names.shares_run else time

@@ -16,9 +16,8 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.manager.actions.unfinished import Manager
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.serving.backlog import Backlog
-from ojobchannels.manager.serving.function_schedule import FunctionSchedule, ServingManager
+from ojobchannels.manager.serving.function_schedule import FunctionSchedule, Service, ServingManager
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
-from ojobchannels.manager.serving.pause_check import PauseCheck
 from ojobchannels.manager.serving.timer import Clock, Scheduler, WallClock
 
 _CLOSE_DEAD_RUNS_SECONDS: Final = 30.0
@@ -39,49 +38,45 @@ class ScheduleService:
         self, manager: ServingManager, is_closing: Callable[[], bool], clock: Clock | None
     ) -> None:
         self._manager = manager
-        self._open_manager: Callable[[], ServingManager] = lambda: manager
-        self._stopping = self._is_stopping
         self._is_closing = is_closing
-        self._backlog = Backlog(manager._submit_launch)
         self._stopped = False
         self._scheduler = Scheduler(
             clock or WallClock(), call_all_if_set_back=True, ends_with_process=True
+        )
+        self._common = Service(
+            manager, self._scheduler, Backlog(manager._submit_launch), self._is_stopping
         )
         self._schedules: dict[str, FunctionSchedule] = {}
         self._source: Source | None = None
         self._cleaned = float("-inf")
         self._lock = threading.Lock()
         self._operations = DaemonOperations(
-            self._open_manager,
+            lambda: manager,
             lambda: self._source or Source("", ""),
             lambda: tuple(self._schedules.values()),
             {"close the runs of dead processes": self._close_dead_runs},
         )
 
-    def add(self, job: Job[..., Any]) -> None:
-        """Serve the schedule of a job, in place of that of an earlier job of its name.
+    def add(self, *jobs: Job[..., Any]) -> None:
+        """Serve the schedules of jobs from now on; a job replaces an earlier one of its name.
 
         Raises:
             NoThread: The system refuses a thread.
         """
+        now = self._scheduler.clock.now()
+        for job in jobs:
+            self._add(job, now)
+
+    def _add(self, job: Job[..., Any], began: int) -> None:
         with self._lock:
             previous = self._schedules.pop(job.name, None)
             if previous is not None:
-                previous.end(self._scheduler.clock.now())
+                previous.end(began)
             if job.schedule is None:
                 return
             if self._source is None:
                 self._start(job)
-            pause = PauseCheck(job.name, self._open_manager, needs_store=True)
-            schedule = FunctionSchedule(
-                self._manager,
-                job,
-                job.schedule,
-                self._scheduler,
-                self._stopping,
-                self._backlog,
-                pause,
-            )
+            schedule = FunctionSchedule(job, job.schedule, self._common, began)
             if previous is not None:
                 schedule.follow(previous)
             self._schedules[job.name] = schedule

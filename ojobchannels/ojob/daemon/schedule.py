@@ -12,7 +12,6 @@ from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime, moment
 from ojobchannels.manager.schedules.zones import zone_of
 from ojobchannels.manager.serving.outage import Level
-from ojobchannels.manager.serving.pause_check import PauseCheck
 from ojobchannels.manager.serving.publication import ScheduleNames
 from ojobchannels.manager.serving.requested_run import Ended
 from ojobchannels.manager.serving.schedule import Schedule
@@ -78,16 +77,14 @@ class FileSchedule(Schedule):
         self.spec = spec
         self._layers = layers
         self.active = ActiveRuns()
-        names = counts.names_of(job.name, self.run_name(self.new_call()), spec)
-        binding, needs_store = session.binding, names.claims is not None
-        super().__init__(
-            names,
-            spec,
-            zone_of(session.file.settings.timezone),
-            session.scheduler,
-            PauseCheck(names.title, lambda: binding.manager, needs_store=needs_store),
-            began,
-        )
+        self._names = counts.names_of(job.name, self.run_name(self.new_call()), spec)
+        zone = zone_of(session.file.settings.timezone)
+        super().__init__(spec, zone, session.scheduler, began)
+
+    @property
+    def names(self) -> ScheduleNames:
+        """Its names."""
+        return self._names
 
     def follow(self, previous: Schedule) -> None:
         """Continue an earlier version of this schedule, before this one is started."""
@@ -151,6 +148,9 @@ class FileSchedule(Schedule):
 
     def _submit(self, work: Callable[[Launch], None]) -> None:
         self.session.launches.run_on_pool(self.job.name, work)
+
+    def _manager_if_open(self) -> fire_times.Channels | None:
+        return self.session.binding.manager
 
     def _channels(self) -> fire_times.Channels:
         return self.manager()

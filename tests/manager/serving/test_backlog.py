@@ -1,10 +1,10 @@
-"""Work that waits for a thread of the pool, without a launch for each."""
+"""Schedules that wait for a thread of the pool, without a launch for each."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import sentinel
 
@@ -33,24 +33,28 @@ class HandPool:
         return name
 
 
-def _note(done: list[str], name: str, _: object) -> None:
-    done.append(name)
+@dataclass
+class Noting:
+    """A schedule whose work is to note its title, and what waits in the pool meanwhile."""
+
+    title: str
+    pool: HandPool
+    done: list[str]
+
+    def work(self, _: object) -> None:
+        self.done.append(" ".join([self.title, *(name for name, _ in self.pool.submitted)]))
 
 
-def test_only_one_piece_of_work_waits_in_the_pool() -> None:
+def test_only_one_schedule_waits_in_the_pool() -> None:
     """The next one waits there before the last one works, so that other threads can take it."""
     pool, done = HandPool(), list[str]()
     backlog = Backlog(pool.submit)
-
-    def work(_: object) -> None:
-        done.append(", ".join(name for name, _ in pool.submitted))
-
-    for name in "abc":
-        backlog.add(name, work)
+    for title in "abc":
+        backlog.add(Noting(title, pool, done))
     assert len(pool.submitted) == 1
     assert [pool.begin() for _ in range(3)] == ["a", "b", "c"]
-    assert done == ["b", "c", ""]
-    backlog.add("d", work)
+    assert done == ["a b", "b c", "c"]
+    backlog.add(Noting("d", pool, done))
     assert pool.begin() == "d"
 
 
@@ -60,14 +64,14 @@ def test_work_that_no_thread_takes_is_refused() -> None:
     backlog = Backlog(pool.submit)
     pool.refuses = True
     with pytest.raises(NoThread):
-        backlog.add("a", lambda _: done.append("a"))
+        backlog.add(Noting("a", pool, done))
     pool.refuses = False
-    for name in "bc":
-        backlog.add(name, partial(_note, done, name))
+    for title in "bc":
+        backlog.add(Noting(title, pool, done))
     pool.refuses = True
     with pytest.raises(NoThread):
         pool.begin()
     pool.refuses = False
-    backlog.add("d", lambda _: done.append("d"))
+    backlog.add(Noting("d", pool, done))
     assert [pool.begin() for _ in range(2)] == ["c", "d"]
-    assert done == ["b", "c", "d"]
+    assert done == ["b", "c d", "d"]
