@@ -119,8 +119,7 @@ class ManagedRuns(Operations):
         """
         name, first = record["name"], records.start_of(record["fence"])
         record["locksId"] = self._channels.locks_id(create=True)
-        start = max(first, self._free_from.get(name, first))
-        stored = records.add_checked(self.jobs, record, start)
+        stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
         if stored["startTime"] > first:
             self._free_from[name] = stored["startTime"] + 1
         else:

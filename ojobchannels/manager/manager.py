@@ -134,7 +134,7 @@ class JobManager(ManagedSchedules):
 
         Raises:
             InvalidOption: An option is not valid.
-            InvalidValue: The arguments, or the additional fields, are not JSON.
+            InvalidValue: The arguments are not JSON.
             LockBusy: At the start, if the job is running elsewhere.
             RateLimited: At the start, if the job has started too often.
             FireTimeTaken: At the start, if another run has claimed the fire time.
@@ -143,7 +143,6 @@ class JobManager(ManagedSchedules):
             check_value(dict(args))
         if extra:
             records.check_fields(extra)
-            check_value(dict(extra))
         options = RunOptions(
             timeout=milliseconds("timeout", timeout) / 1000,
             args=masked(args, secret) if args else {},

@@ -11,9 +11,8 @@ from typing import Any, Final, TypeAlias, cast
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.slots import MOST_SLOTS, is_lock
-from ojobchannels.documents import Key, check_key, check_value
 from ojobchannels.errors import InvalidOption, summary
-from ojobchannels.hookspecs import ABSENT, Compared, LockInfo
+from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import has_ended
 from ojobchannels.masking import mask_text, masked
@@ -52,7 +51,7 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  all times here are UTC, and writt
 
 def iso(ms: int) -> str:
     """Format milliseconds since 1970 as ISO 8601 with Z."""
-    return f"{_to_the_second(ms // 1000)}.{str(ms % 1000).zfill(3)}Z"
+    return f"{_to_the_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
 @lru_cache(64)
@@ -123,45 +122,22 @@ def due(fire_time: int) -> Record:
     return {"fireTime": fire_time, "fireDate": iso(fire_time)}
 
 
-@lru_cache(64)
-def _checked_key(name: str, start: int) -> Key:
-    """Return the key of a record as backends get it; each run writes its record twice."""
-    return check_key({"name": name, "startTime": start})
-
-
 def add(jobs: Channel, record: Record, start: int) -> Record:
     """Store a new record at the first free start time from `start` on, and return it.
 
     A second call with the same `start` finds and returns the stored record.
     """
-    check_value(record)
-    return add_checked(jobs, record, start)
-
-
-def add_checked(jobs: Channel, record: Record, start: int) -> Record:
-    """Store a new record like `add`; all its parts are known to be JSON."""
     while True:
         dated = {"name": record["name"], "startTime": start, "startDate": iso(start), **record}
         if record["status"] != "running":
             dated |= {"endTime": start, "endDate": iso(start), "duration": 0}
-        key = _checked_key(record["name"], start)
-        compared: Compared = jobs.hook.get_set(match=ABSENT, key=key, value=dated, fence=None)
-        if compared.stored:
+        key = key_of(dated)
+        if jobs.add(key, dated):
             return dated
-        there: Record | None = jobs.get(key_of(dated))
+        there: Record | None = jobs.get(key)
         if there is not None and is_record(there) and there.get("runId") == record["runId"]:
             return there
         start += 1
-
-
-def replace_checked(jobs: Channel, record: Record, fence: int) -> None:
-    """Replace a stored record by one all of whose parts are known to be JSON.
-
-    Raises:
-        StaleFence: A later holder of the lock has written it.
-    """
-    key = _checked_key(record["name"], record["startTime"])
-    jobs.hook.set(key=key, value=record, fence=fence)
 
 
 def not_started(name: str, run_id: str, args: Mapping[str, Any], error: Exception) -> Record:

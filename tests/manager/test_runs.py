@@ -217,7 +217,6 @@ def test_extra_fields_are_added_to_the_record(simple_manager: oc.JobManager) -> 
         ("x", {"wait": -1}, oc.InvalidOption),
         ("x", {"on_timeout": "panic"}, oc.InvalidOption),
         ("x", {"args": {"when": object()}}, oc.InvalidValue),
-        ("x", {"extra": {"when": object()}}, oc.InvalidValue),
     ],
 )
 def test_invalid_options_are_rejected_before_the_run_starts(

@@ -37,7 +37,7 @@ def write_end(
     if lost is None:
         ended = {**record, **ending}
         try:
-            records.replace_checked(jobs, ended, lease.fence)
+            jobs.set(records.key_of(ended), ended, fence=lease.fence)
         except StaleFence:
             lost = lost_because(lease, "another holder has acquired it")
         else:
