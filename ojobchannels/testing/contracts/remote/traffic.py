@@ -52,6 +52,7 @@ class TrafficContract(NetworkContract):
         direct = subject.open()
         direct.set("key", 1)
         direct.lock("held", ttl=60)
+        direct.size()  # the first one of all may create what later ones read
         behind.options["url"] = ojob_server.quiet(behind.options["url"])
         channel = behind.open()
         channel.get("key")
