@@ -97,7 +97,6 @@ class Request:
 
     def send(self, info: dict[str, Any]) -> Granted | Busy:
         """Send the request for a lock without slots to the backend, and return its result."""
-        self.backend_name = self.name
         result: Granted | Busy = self.hook.lock(
             name=self.name, token=self.token, ttl=self.ttl, holder=info, waits=self.wait != 0
         )
@@ -151,6 +150,7 @@ def acquire(request: Request) -> Lease:
         ChannelClosed: The channel was closed before the lock was granted.
     """
     info = request.info()
+    request.backend_name = request.name
     sent = request.channel.clock.now()
     result = request.send(info)
     if isinstance(result, Granted):  # a free lock, the usual case, needs no other steps
@@ -165,6 +165,9 @@ def acquiring(request: Request) -> Steps[Lease]:
     if request.wait != 0:
         yield Queue(request.name, request.wait)
     lock = partial(request.send, request.info())
+    request.backend_name = (
+        request.name
+    )  # a task may be cancelled once it is sent
     sent = clock.now()
     result: Granted | Busy = yield lock
     if isinstance(result, Granted):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.channels.acquire import Request
+from ojobchannels.hookspecs import Busy, Granted
 
 PATIENCE = 60
 
@@ -27,18 +29,18 @@ class Held:
     @oc.hookimpl(wrapper=True)
     def items(self) -> Iterator[None]:
         result = yield
-        self._hold("items")
+        self.hold("items")
         return result
 
     @oc.hookimpl(wrapper=True)
     def adopt(self) -> Iterator[None]:
         result = yield
-        self._hold("adopt")
+        self.hold("adopt")
         return result
 
     @oc.hookimpl(wrapper=True)
     def unlock(self) -> Iterator[None]:
-        self._hold("unlock")
+        self.hold("unlock")
         return (yield)
 
     async def cancelled(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -53,7 +55,8 @@ class Held:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    def _hold(self, operation: str) -> None:
+    def hold(self, operation: str) -> None:
+        """Wait for the test, if this is the operation to hold."""
         if self.active and operation == self._operation:
             self.made.set()
             assert self.proceed.wait(PATIENCE)
@@ -108,6 +111,26 @@ def test_a_cancelled_takeover_renews_no_lease(file: str) -> None:
             assert c.sync.closed is False
             async with await c.lease_from(document) as lease:
                 assert lease.fence == document["fence"]
+            assert await c.locks() == []
+
+    asyncio.run(test())
+
+
+def test_a_lock_that_is_cancelled_while_a_thread_begins_to_request_it_is_released(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread may be suspended before the first line of the request."""
+    held, send = Held("lock"), Request.send
+
+    def send_late(request: Request, info: dict[str, Any]) -> Granted | Busy:
+        held.hold("lock")
+        return send(request, info)
+
+    monkeypatch.setattr(Request, "send", send_late)
+
+    async def test() -> None:
+        async with oc.open_async_channel("take", type="db", file=file) as c:
+            await held.cancelled(c.lock("nightly", ttl=600))
             assert await c.locks() == []
 
     asyncio.run(test())

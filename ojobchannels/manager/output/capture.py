@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from ojobchannels.errors import safe_str
 from ojobchannels.host.forks import forget_in_children
@@ -18,6 +19,7 @@ from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import OutputLevel
 
 FindBuffer = Callable[[], OutputBuffer | None]
+_Factory: TypeAlias = Callable[..., logging.LogRecord]
 _STREAMS: Final[tuple[tuple[str, OutputLevel], ...]] = (("stdout", "out"), ("stderr", "err"))
 _traceback_of: Final = logging.Formatter().formatException
 
@@ -69,8 +71,8 @@ class Capture:
     def __init__(self, find: FindBuffer) -> None:
         self._find = find
         self._runs: set[object] = set()
-        self._before: Callable[..., logging.LogRecord] = logging.LogRecord
-        self._factory = self._make_record  # each look at a method makes a new object
+        self._before: _Factory = logging.LogRecord
+        self._factory: _Factory | None = None
         self.forget()
         forget_in_children(self)
 
@@ -88,7 +90,8 @@ class Capture:
                     setattr(sys, name, _Stream(stream, level, self._find))
             factory = logging.getLogRecordFactory()
             if factory is not self._factory:
-                self._before = factory
+                # A new one, since a library may have wrapped the last one in its own.
+                self._before, self._factory = factory, partial(self._make_record, factory)
                 logging.setLogRecordFactory(self._factory)
 
     def end(self, run: object) -> None:
@@ -106,9 +109,9 @@ class Capture:
             if logging.getLogRecordFactory() is self._factory:
                 logging.setLogRecordFactory(self._before)
 
-    def _make_record(self, *args: Any, **named: Any) -> logging.LogRecord:
-        record = self._before(*args, **named)
-        buffer = self._find() if self._runs else None
+    def _make_record(self, before: _Factory, *args: Any, **named: Any) -> logging.LogRecord:
+        record = before(*args, **named)
+        buffer = self._find() if self._runs and before is self._before else None
         if buffer is not None:
             with suppress(Exception):  # the code of the message's arguments may raise
                 buffer.add(_level(record.levelno), _text(record))

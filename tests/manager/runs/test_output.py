@@ -62,6 +62,22 @@ def test_what_is_printed_still_reaches_the_streams(
     assert logging.getLogRecordFactory() == factory
 
 
+def test_a_library_may_wrap_the_factory_of_log_records_during_a_run(
+    simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that begin afterwards capture each message once."""
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
+    with simple_manager.run("first"):
+        wrapped = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(lambda *args, **named: wrapped(*args, **named))
+        with simple_manager.run("inner") as inner:
+            logging.getLogger("library").warning("in the first")
+    with simple_manager.run("second") as second:
+        logging.getLogger("library").warning("in the second")
+    assert texts(simple_manager, inner.run_id) == ["in the first"]
+    assert texts(simple_manager, second.run_id) == ["in the second"]
+
+
 def test_runs_in_several_threads_keep_their_own_lines(
     simple_manager: oc.JobManager, in_background: Callable[..., Future[str]]
 ) -> None:
