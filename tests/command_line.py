@@ -71,12 +71,8 @@ class CommandLine:
     def kill_all(self) -> None:
         """Kill the processes that are still running."""
         for process in self.started:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                with suppress(OSError):
-                    if stream is not None:
-                        stream.close()
+            with suppress(OSError), process:
+                process.kill()
 
 
 def _environment(settings: dict[str, str]) -> dict[str, str]:

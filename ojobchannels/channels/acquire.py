@@ -165,9 +165,7 @@ def acquiring(request: Request) -> Steps[Lease]:
     if request.wait != 0:
         yield Queue(request.name, request.wait)
     lock = partial(request.send, request.info())
-    request.backend_name = (
-        request.name
-    )  # a task may be cancelled once it is sent
+    request.backend_name = request.name  # a task may be cancelled once it is sent
     sent = clock.now()
     result: Granted | Busy = yield lock
     if isinstance(result, Granted):

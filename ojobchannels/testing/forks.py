@@ -102,6 +102,7 @@ class Forks:
     def kill(self, pid: int) -> None:
         """Kill a worker with SIGKILL and wait for its end, unless it has ended."""
         with self._asking:
+            self._note(self._ask(None))
             if pid in self.running:
                 os.kill(pid, signal.SIGKILL)
                 self._note(self._ask(pid))
@@ -155,16 +156,19 @@ class Forks:
 
 def _wait_for_end(pid: int, seconds: float) -> None:
     """Wait until a process has ended; less long where the system does not report ends."""
-    if not hasattr(os, "pidfd_open"):
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):
         time.sleep(min(seconds, _POLL_SECONDS))
         return
-    with suppress(ProcessLookupError):
-        process, poll = os.pidfd_open(pid), select.poll()
-        try:
-            poll.register(process, select.POLLIN)
-            poll.poll(1000 * min(seconds, _LONGEST_WAIT))
-        finally:
-            os.close(process)
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(1000 * min(seconds, _LONGEST_WAIT))
+    finally:
+        os.close(process)
 
 
 def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:

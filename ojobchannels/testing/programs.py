@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import gc
+import io
 import math
 import os
 import runpy
@@ -19,8 +20,8 @@ import termios
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from concurrent.futures import Future
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, Final, TypeAlias
@@ -105,9 +106,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for stream in (self.stdin, self.stdout, self.stderr):
-            if stream is not None:
-                stream.close()
+        self._close()
         self.wait()
 
     def poll(self) -> int | None:
@@ -135,7 +134,7 @@ class Program:
             subprocess.TimeoutExpired: It did not end within `timeout` seconds.
         """
         if not self._outputs:
-            self._outputs = _read(self.stdout, self.stderr)
+            self._outputs = [_rest(self.stdout), _rest(self.stderr)]
         if self.stdin is not None and not self.stdin.closed:
             with suppress(BrokenPipeError):
                 self.stdin.write(input)
@@ -149,6 +148,13 @@ class Program:
             raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
         self.wait(_left(until))
         return out, err
+
+    def _close(self) -> None:
+        """Close our ends of the streams; not those that a thread is still reading."""
+        if all(output.done() for output in self._outputs):
+            for stream in (self.stdin, self.stdout, self.stderr):
+                if stream is not None:
+                    stream.close()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the program has ended."""
@@ -180,20 +186,22 @@ def _open(stream: _Stream, number: int, theirs: ExitStack) -> tuple[int, IO[str]
     return its, os.fdopen(ours, mode, encoding="utf-8")
 
 
-def _read(*streams: IO[str] | None) -> list[Future[str]]:
-    """Read all streams at the same time, so that the program never waits for its reader."""
-    pool = ThreadPoolExecutor(len(streams))
-    try:
-        return [pool.submit(_rest, stream) for stream in streams]
-    finally:
-        pool.shutdown(wait=False)
+def _rest(stream: IO[str] | None) -> Future[str]:
+    """Read a stream on a thread of its own, so that the program never waits for its reader.
 
+    The thread holds up nothing: a child of the program may keep the stream open for longer.
+    """
+    rest = Future[str]()
 
-def _rest(stream: IO[str] | None) -> str:
-    if stream is None:
-        return ""
-    with stream:
-        return stream.read()
+    def read() -> None:
+        try:
+            with stream or nullcontext(io.StringIO()) as opened:
+                rest.set_result(opened.read())
+        except BaseException as error:  # noqa: BLE001  raised where the result is used
+            rest.set_exception(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    return rest
 
 
 def _left(until: float | None) -> float | None:
@@ -242,7 +250,8 @@ def _end(status: int) -> None:
     """
     threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing does
     atexit._run_exitfuncs()
-    vars(sys.modules["__main__"]).clear()
+    if threading.active_count() == 1:  # otherwise a daemon thread may need them
+        vars(sys.modules["__main__"]).clear()
     gc.collect()
     try:
         for stream in (sys.stdout, sys.stderr):

@@ -37,10 +37,8 @@ def start(tmp_path: Path, _ojob_forks: Forks) -> Iterator[Callable[..., Program]
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        with process:
+            process.kill()
 
 
 @pytest.fixture(params=["file", "db", *SERVER_TYPES])

@@ -148,6 +148,20 @@ def test_much_output_and_input_at_once_do_not_block(start: Start) -> None:
     assert start(code, stdin=PIPE).communicate("i" * 200_000) == ("200000\n", "e" * 200_000)
 
 
+def test_a_child_that_keeps_its_output_open_holds_up_nothing(forks: Forks) -> None:
+    """The program can be killed and left although what it started still has the pipe."""
+    code = "import subprocess; subprocess.run(['sh', '-c', 'echo $$; exec sleep 60'])"
+    with Program(forks, ["-c", code], stdout=PIPE) as program:
+        assert program.stdout is not None
+        child = int(program.stdout.readline())
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.communicate(timeout=0.1)
+        program.kill()
+    assert program.returncode == -signal.SIGKILL
+    os.kill(child, signal.SIGKILL)
+    program.communicate(timeout=30)
+
+
 @pytest.mark.parametrize(
     ("more", "served"),
     [
