@@ -66,6 +66,7 @@ class Child:
         self._stdin = cast("IO[str]", self._program.stdin)
         self._stdout = cast("IO[str]", self._program.stdout)
         self.pid = self._program.pid
+        self._forks = forks
         stacks.sources[self.pid] = self.stacks
         self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -93,7 +94,11 @@ class Child:
 
     def stacks(self) -> str:
         """Return the stacks of its threads; none if it is suspended, or has ended."""
-        self._program.send_signal(_STACKS)
+        if (
+            self.pid in self._forks.running
+        ):  # not asked for: what hangs may be the process that forks
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, _STACKS)
         until = time.monotonic() + 1
         while not os.fstat(self._stacks.fileno()).st_size and time.monotonic() < until:
             time.sleep(0.02)

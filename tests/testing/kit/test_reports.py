@@ -183,6 +183,9 @@ class TestMine(CompareAndSetContract):
         assert sentence in output
     assert "PROMISE" not in output
     assert "Traceback" not in output
+    whole = project.new_pytest("--ojob-conformance=misspelt", status=1)
+    assert WRONG_KINDS["misspelt"][2] in whole
+    assert "1 error" in whole  # the run ends there
 
 
 def test_a_hang_shows_the_stacks_of_all_processes(project: Project) -> None:
