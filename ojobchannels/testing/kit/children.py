@@ -94,9 +94,7 @@ class Child:
 
     def stacks(self) -> str:
         """Return the stacks of its threads; none if it is suspended, or has ended."""
-        if (
-            self.pid in self._forks.running
-        ):  # not asked for: what hangs may be the process that forks
+        if self.pid in self._forks.running:  # without asking what may hang, too
             with suppress(ProcessLookupError):
                 os.kill(self.pid, _STACKS)
         until = time.monotonic() + 1
