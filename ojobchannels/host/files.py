@@ -265,11 +265,27 @@ def _is_of_group(folder: os.stat_result, data: os.stat_result, parent: os.stat_r
     return admitted and folder.st_gid == data.st_gid
 
 
-class OpenFolder:
-    """An open folder; it is closed when neither ``with`` nor a `SideFolder` refers to it."""
+class OwnedFile:
+    """A file that is closed with its object, at the latest.
+
+    Its `descriptor` is -1 while it is not open, and when a signal has interrupted `__init__`.
+    """
 
     descriptor = -1
     _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
+
+    def close(self) -> None:
+        """Close the file."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            self._close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class OpenFolder(OwnedFile):
+    """An open folder; it is closed when neither ``with`` nor a `SideFolder` refers to it."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -292,20 +308,12 @@ class OpenFolder:
             self._identity = status.st_dev, status.st_ino
         return (found.st_dev, found.st_ino) == self._identity
 
-    def __del__(self) -> None:
-        if self.descriptor >= 0:  # otherwise a signal interrupted `__init__`
-            self._close(self.descriptor)
 
-
-class SideFile:
+class SideFile(OwnedFile):
     """A helper file that is kept open for reading and writing, with exactly the folder's mode.
 
-    It is opened again after it was deleted or replaced. Its `descriptor` is -1 while it is not
-    open.
+    It is opened again after it was deleted or replaced, or closed.
     """
-
-    descriptor = -1
-    _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
 
     def __init__(self, folder: SideFolder, name: str) -> None:
         self.path = folder.path / name
@@ -334,15 +342,6 @@ class SideFile:
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
-
-    def close(self) -> None:
-        """Close the file; `open` opens it again."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            self._close(descriptor)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def open_side_file(folder: SideFolder, name: str) -> int:

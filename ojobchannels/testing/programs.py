@@ -106,7 +106,10 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        if all(output.done() for output in self._outputs):  # otherwise a thread has them locked
+            for stream in (self.stdin, self.stdout, self.stderr):
+                if stream is not None:
+                    stream.close()
         self.wait()
 
     def poll(self) -> int | None:
@@ -148,13 +151,6 @@ class Program:
             raise subprocess.TimeoutExpired(self.args, timeout or 0) from None
         self.wait(_left(until))
         return out, err
-
-    def _close(self) -> None:
-        """Close our ends of the streams; not those that a thread is still reading."""
-        if all(output.done() for output in self._outputs):
-            for stream in (self.stdin, self.stdout, self.stderr):
-                if stream is not None:
-                    stream.close()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the program has ended."""

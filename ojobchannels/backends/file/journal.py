@@ -19,7 +19,7 @@ from ojobchannels.backends.file.changes import Change, apply_line
 from ojobchannels.backends.file.json_text import Tables, Unreadable, decoded
 from ojobchannels.backends.file.new_file import NewFiles
 from ojobchannels.documents import encode
-from ojobchannels.host.files import UnsafeFile, open_regular
+from ojobchannels.host.files import OwnedFile, UnsafeFile, open_regular
 
 _NAME: Final = re.compile(r".*\.journal-([12]) ([0-9a-f]{8})", re.DOTALL)
 _BLOCK: Final = 1 << 20
@@ -66,7 +66,7 @@ class DamagedJournal(ValueError):
     """A line of a journal cannot be read; the message says which, and why."""
 
 
-class Journal:
+class Journal(OwnedFile):
     """An open journal.
 
     While it is open, it is marked as in use by a shared `flock`, so that of several handles the
@@ -77,12 +77,10 @@ class Journal:
         end: The length of the lines that were read or appended.
     """
 
-    _close = staticmethod(os.close)  # at exit, a module may be cleared before its objects
-
     def __init__(self, name: JournalName, descriptor: int) -> None:
         self.name = name
         self.end = 0
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._path = str(name.path)
         self._lines = 0
         self._cut = b""  # what the next line must begin with: an editor may leave out a line end
@@ -168,34 +166,25 @@ class Journal:
 
     def cut_off(self) -> None:
         """Remove what is after the last line that was read or appended."""
-        os.ftruncate(self._descriptor, self.end)
+        os.ftruncate(self.descriptor, self.end)
 
     def is_unused(self) -> bool:
         """Return whether no other handle has it open; afterwards it is no longer marked."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
-    def close(self) -> None:
-        """Close it."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            self._close(descriptor)
-
-    def __del__(self) -> None:
-        self.close()
-
     def _write(self, content: bytes) -> None:
-        written = os.pwrite(self._descriptor, content, self.end)
+        written = os.pwrite(self.descriptor, content, self.end)
         if written < len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.name.path))
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
         self.end += written
 
     def _read_head(self) -> bool:
-        line = os.pread(self._descriptor, _BLOCK, 0).partition(b"\n")[0]
+        line = os.pread(self.descriptor, _BLOCK, 0).partition(b"\n")[0]
         with suppress(Unreadable):
             head, _ = decoded(line)
             self._lines, self.end = 1, len(line) + 1
@@ -205,7 +194,7 @@ class Journal:
     def _new_lines(self) -> Iterator[bytes]:
         blocks = []
         at = self.end
-        while block := os.pread(self._descriptor, _BLOCK, at):
+        while block := os.pread(self.descriptor, _BLOCK, at):
             blocks.append(block)
             at += len(block)
         lines = b"".join(blocks).splitlines(keepends=True)
