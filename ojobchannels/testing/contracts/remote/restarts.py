@@ -39,6 +39,7 @@ class RestartContract(OwnServerContract):
         busy = own.open(f"{own.name} busy", timeout=PATIENT)
         url = ojob_own_server.own_client(ojob_own_server.url, 1)
         waiter = own.open(url=url, timeout=PATIENT, extensions=[observer])
+        kept = busy.lock("kept", ttl=120)
         for stop in (server.shut_down, server.kill):
             lease = channel.lock("nightly", ttl=120)
             for number in range(20):
@@ -53,12 +54,15 @@ class RestartContract(OwnServerContract):
                 server.start()
             time.sleep(1.1)
             _assert_kept(channel, lease)
+            kept.extend()
             assert not waiting.done()
             released = time.monotonic()
             lease.release()
             with waiting.result(30) as later:
                 assert later.fence > lease.fence
             assert time.monotonic() - released < 15
+        kept.release()
+        assert channel.pop() == 0  # which `_assert_kept` has changed last
 
 
 @contextmanager
