@@ -124,7 +124,7 @@ class Proxy:
         return self._call(lambda relay: relay.arm(cut))
 
     def reset(self) -> None:
-        """Reset all present connections (RST) on both sides; new ones are accepted."""
+        """End all present connections, those of clients by a reset (RST); new ones are accepted."""
         self._call(lambda relay: relay.end(reset=True))
 
     def forget(self) -> None:

@@ -114,12 +114,17 @@ class Link:
         cause.happened.set()
 
     def abort(self, *, reset: bool = False) -> None:
-        """Close the connection at once, on both sides."""
+        """Close the connection at once, on both sides.
+
+        Only the client's is reset: after a reset, Ignite stops reading for a second from a quarter
+        of its clients, which may be those of another test.
+        """
+        client = self.ends[0]
+        if reset and not client.transport.is_closing():
+            client.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
+            )
         for end in self.ends:
-            if reset and not end.transport.is_closing():
-                end.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
-                )
             end.transport.abort()
 
 

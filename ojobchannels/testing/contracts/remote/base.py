@@ -76,6 +76,7 @@ def use_everything(channel: Channel) -> None:
     assert (channel.unset("b"), channel.unset_all(["b", {"id": 1}])) == (True, 1)
     leases = [channel.lock(f"lock {n}", ttl=30) for n in range(8)]
     assert sorted(info.name for info in channel.locks()) == [lease.name for lease in leases]
+    assert channel.lock_info("lock 0") in channel.locks()
     requests = [LeaseRequest(lease.name, lease.token, 60_000) for lease in leases]
     assert channel.hook.extend_all(leases=requests, timeout=3000) == [True] * 8
     leases[0].extend(60)

@@ -99,23 +99,25 @@ class LoopSubject(Subject):
     ) -> Channel:
         """Open one more handle; the kit closes it at the end of the test."""
         channel = super().open(name, extensions=extensions, **options)
-        loop = _Loop(async_manager(channel.hook.asynchronous()).hook)
+        loop = Loop(async_manager(channel.hook.asynchronous()).hook)
         for operation in AWAITED:
-            implementation = _of_backend(channel, operation)
-            implementation.argnames = getattr(channel.hook, operation).spec.argnames
-            implementation.function = partial(loop.perform, operation, implementation.argnames)
-        implementation = _of_backend(channel, "close")
-        implementation.function = partial(loop.close, implementation.function)
+            hook = getattr(channel.hook, operation)
+            _of_backend(hook).argnames = hook.spec.argnames
+            _replace(channel, operation, partial(loop.perform, operation, hook.spec.argnames))
+        close = _of_backend(channel.hook.close).function
+        _replace(channel, "close", partial(loop.close, close))
         return channel
 
 
-class _Loop:
+class Loop:
     """An event loop on a thread, in which the operations of a handle are performed."""
 
     def __init__(self, hook: Any) -> None:
         self._hook = hook
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="kit-loop", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="ojobchannels-kit-loop", daemon=True
+        )
         self._thread.start()
 
     def perform(self, operation: str, names: Iterable[str], *arguments: Any) -> Any:
@@ -145,6 +147,14 @@ class _Loop:
         return result
 
 
-def _of_backend(channel: Channel, operation: str) -> Any:
-    implementations: list[pluggy.HookImpl] = getattr(channel.hook, operation).get_hookimpls()
+def _replace(channel: Channel, operation: str, function: Callable[..., object]) -> None:
+    """Let the backend's implementation of an operation be another function."""
+    hook = getattr(channel.hook, operation)
+    _of_backend(hook).function = function
+    # Without extensions, the hook is a call of the former function, made for speed.
+    setattr(channel.hook, operation, getattr(hook, "_caller", hook))
+
+
+def _of_backend(hook: Any) -> Any:
+    implementations: list[pluggy.HookImpl] = hook.get_hookimpls()
     return next(each for each in implementations if not each.wrapper)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 import ojobchannels as oc
 from ojobchannels.aio.native.channel import NativeChannel
+from ojobchannels.aio.native.hookspecs import AWAITED
 from ojobchannels.testing import Subject
+from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.contracts.remote.cancelled import CancelledTaskContract, until
 from ojobchannels.testing.contracts.remote.in_loop import (
+    Loop,
     LoopSubject,
     OperationContracts,
     use_without_a_thread,
@@ -56,6 +59,23 @@ class TestFaultsInLoop(LostRequestContract, OutageContract):
     @pytest.fixture
     def ojob_subject(self, ojob_server: SharedRedis, server_part: str) -> Subject:
         return LoopSubject("redis", {"url": ojob_server.url_of(server_part)})
+
+
+def test_the_kit_performs_every_operation_in_the_loop(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a handle without extensions, whose operations are called directly."""
+    performed = set()
+    perform = Loop.perform
+
+    def record(loop: Loop, operation: str, names: Iterable[str], *arguments: Any) -> Any:
+        performed.add(operation)
+        return perform(loop, operation, names, *arguments)
+
+    monkeypatch.setattr(Loop, "perform", record)
+    with LoopSubject("redis", {"url": url}).cleanup() as subject:
+        use_everything(subject.open())
+    assert performed == set(AWAITED)
 
 
 def in_loop(url: str, test: Callable[[NativeChannel], Awaitable[None]]) -> None:
