@@ -95,19 +95,18 @@ class PostgresServer(Server):
     def pause(self) -> None:
         """Suspend the server and all its processes with SIGSTOP."""
         super().pause()
-        self._signal_children(signal.SIGSTOP)
-        children = self._children()
-        self.wait_until(lambda: all(map(_is_suspended, children)), "was not suspended")
+        self.wait_until(self._suspend_children, "was not suspended")
 
     def resume(self) -> None:
         """Resume a suspended server."""
         super().resume()
-        self._signal_children(signal.SIGCONT)
+        _signal(self._children(), signal.SIGCONT)
 
-    def _signal_children(self, number: int) -> None:
-        for child in self._children():
-            with suppress(ProcessLookupError):
-                os.kill(child, number)
+    def _suspend_children(self) -> bool:
+        """Suspend all that run, and return whether none did: a list may lack the newest."""
+        running = [child for child in self._children() if not _is_suspended(child)]
+        _signal(running, signal.SIGSTOP)
+        return not running
 
     def _children(self) -> list[int]:
         path = Path("/proc", str(self.pid), "task", str(self.pid), "children")
@@ -249,6 +248,12 @@ def postgres_url() -> AbstractContextManager[str]:
         ServerMissing: The variable is not set, and no server is installed.
     """
     return url_of(ENVIRONMENT, PostgresServer)
+
+
+def _signal(processes: list[int], number: int) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def _is_suspended(pid: int) -> bool:
