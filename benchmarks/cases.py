@@ -79,7 +79,7 @@ def _locks() -> Iterator[Case]:
         ("mongo", 1.2, "two findAndModify through PyMongo, majority"),
         ("mongo-w1", 1.3, "two findAndModify, majority (w:1 is not offered), no replica set"),
         ("postgres", 1.3, "two prepared statements through psycopg, committed to the disk"),
-        ("ignite", 1.5, "two queries and two replacements through pyignite"),
+        ("ignite", 1.5, "two queries and two replacements on a bare socket"),
     ):
         yield Case(
             "locks", type, "lock, unlock", floor, partial(entrants.pairs, type),
@@ -126,7 +126,7 @@ def _documents() -> Iterator[Case]:
         "redis": "a command or script on a bare socket",
         "mongo": "a command through PyMongo, majority",
         "postgres": "a statement through psycopg, committed to the disk",
-        "ignite": "a get, a counter, a replacement through pyignite",
+        "ignite": "a get, a counter, a replacement on a bare socket",
     }
     for type, floor in floors.items():
         for operation in ("get", "set", "unset"):
