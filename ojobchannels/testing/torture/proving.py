@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.result import Result
@@ -31,7 +33,7 @@ def assert_exclusion(target: Target, plan: Plan) -> Result:
 def prove_late_holders(channel: str, plan: Plan) -> None:
     """Repeat the plan until a late holder was informed and had a write refused.
 
-    It is chance where in a section a holder is stopped.
+    It is chance where in a section a holder is stopped, so each round has another seed.
     """
     late = refused = 0
     with or_skip(), open_target(channel) as target:
@@ -39,3 +41,4 @@ def prove_late_holders(channel: str, plan: Plan) -> None:
             result = assert_exclusion(target, plan)
             late += result.late
             refused += result.refused
+            plan = replace(plan, seed=plan.seed + 1)
