@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.errors import ChannelError
@@ -28,7 +28,7 @@ _log = logging.getLogger("ojobchannels.leases")
 _LONGEST_SLEEP = 1_000_000
 _SHORTEST_SLEEP = 2_000
 _LARGEST_MARGIN = 20_000
-_LARGEST_BATCH = 1_000
+_LARGEST_GROUP = 1_000
 
 
 class KeptLease(Protocol):
@@ -52,21 +52,32 @@ class KeptLease(Protocol):
     def _mark_lost(self, reason: str) -> bool: ...
 
 
-@dataclass(slots=True)
-class _Watch:
-    """A watched lease. Times are microseconds of its channel's clock."""
-
-    lease: KeptLease
-    renews: bool
-    renew_at: int
-    requested: bool = False
+_Key: TypeAlias = tuple[DocumentStore, int, int | None]
+"""The channel and the ttl of leases, and when they are renewed; None if they are only watched."""
 
 
 @dataclass(slots=True, eq=False)
-class _Batch:
-    """Leases that are renewed in one request."""
+class _Group:
+    """Leases that are looked at together, and renewed in one request.
 
-    watches: list[_Watch]
+    A signal may cut short what adds or removes a lease, so those belong to it whose group this is
+    in `KeepAlive`, too. Times are microseconds of the channel's clock.
+
+    Attributes:
+        key: What the leases have in common.
+        channel: The channel of the leases.
+        renew_at: When they are renewed; None if they are only watched.
+        lose_at: When the first of them is lost if it is not renewed, or earlier.
+        leases: The leases.
+        requested: Whether their renewal was requested, and there is no reply yet.
+    """
+
+    key: _Key
+    channel: DocumentStore
+    renew_at: int | None
+    lose_at: int
+    leases: dict[KeptLease, None]
+    requested: bool = False
 
 
 class KeepAlive:
@@ -86,27 +97,29 @@ class KeepAlive:
         """
         with self._lock:
             self._forget(lease)
-            watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
+            pause = self._add([lease], _renew_at(lease) if renews else None)
             if renews:
                 self._renewed[lease.channel] = self._renewed.get(lease.channel, 0) + 1
-            self._wake_within(self._plan(watch) - lease.channel.clock.now())
+            self._wake_within(pause)
 
     def renews(self, lease: KeptLease) -> bool:
         """Return whether the lease is renewed until it is released."""
-        watch = self._watches.get(lease)
-        return watch is not None and watch.renews
+        group = self._groups.get(lease)
+        return group is not None and group.renew_at is not None
 
     def follow(self, lease: KeptLease) -> None:
         """Adjust to the new deadline of a watched lease that its owner extended."""
         with self._lock:
-            watch = self._watches.get(lease)
-            if watch is not None:
-                watch.renew_at = _renew_at(lease)
-                self._try_to_wake_within(self._plan(watch) - lease.channel.clock.now())
+            group = self._groups.get(lease)
+            if group is not None:
+                pause = self._add([lease], None if group.renew_at is None else _renew_at(lease))
+                if self._groups[lease] is not group:
+                    self._leave(group, lease)
+                self._try_to_wake_within(pause)
 
     def drop(self, lease: KeptLease) -> None:
         """Stop watching the lease: it was released or handed over."""
-        if lease not in self._watches:  # most are not kept alive, and need no lock here
+        if lease not in self._groups:  # most are not kept alive, and need no lock here
             return
         with self._lock:
             self._forget(lease)
@@ -114,7 +127,7 @@ class KeepAlive:
     def end_if_idle(self) -> None:
         """End the scheduler at once if it has no work: a channel was closed."""
         with self._lock:
-            if not (self._watches or self._alarms):
+            if not (self._groups or self._alarms):
                 self._lingers = False
                 self._changed.notify()
 
@@ -136,13 +149,13 @@ class KeepAlive:
         # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._watches: dict[KeptLease, _Watch] = {}
-        self._due_times: DueTimes[KeptLease] = DueTimes()
-        self._reply_times: DueTimes[_Batch] = DueTimes()
+        self._groups: dict[KeptLease, _Group] = {}
+        self._open_groups: dict[_Key, _Group] = {}
+        self._due_times: DueTimes[_Group] = DueTimes()
         self._renewed: dict[DocumentStore, int] = {}
         self._alarms: dict[object, Callable[[], None]] = {}
         self._alarm_times: DueTimes[object] = DueTimes()
-        self._workers: dict[DocumentStore, SimpleQueue[_Batch | None]] = {}
+        self._workers: dict[DocumentStore, SimpleQueue[_Group | None]] = {}
         self._deferred: list[tuple[str, Callable[[], None]]] = []
         self._scheduler: threading.Thread | None = None
 
@@ -154,16 +167,14 @@ class KeepAlive:
         """Do what is due, then sleep; return False when there is no more work."""
         with self._lock:
             self._call_due_alarms()
-            self._plan_unanswered()
-            self._renew_due_leases()
+            for group in list(self._due_times.pop_due()):
+                self._look_at(group)
             if self._deferred:
                 return True
-            busy = bool(self._watches or self._alarms)
+            busy = bool(self._groups or self._alarms)
             if busy or self._lingers:
                 self._lingers = busy
-                pause = _LONGEST_SLEEP
-                for times in (self._alarm_times, self._due_times, self._reply_times):
-                    pause = times.pause(pause)
+                pause = self._due_times.pause(self._alarm_times.pause(_LONGEST_SLEEP))
                 seconds = max(pause, _SHORTEST_SLEEP) / 1e6
                 self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)
@@ -171,28 +182,70 @@ class KeepAlive:
             self._scheduler = None
             return False
 
-    def _renew_due_leases(self) -> None:
-        due: dict[DocumentStore, list[_Watch]] = {}
-        for lease in list(self._due_times.pop_due()):
-            watch = self._watches[lease]
-            now = lease.channel.clock.now()
-            if now >= _lose_at(lease):
-                self._lose(lease, "it was not renewed in time")
-            elif watch.renews and not watch.requested and now >= watch.renew_at:
-                due.setdefault(lease.channel, []).append(watch)
-            else:
-                self._plan(watch)
-        for channel, watches in due.items():
-            for start in range(0, len(watches), _LARGEST_BATCH):
-                self._hand_to_worker(channel, watches[start : start + _LARGEST_BATCH])
+    def _look_at(self, group: _Group) -> None:
+        """Report the leases of a group that are lost, and renew the others when it is time."""
+        now = group.channel.clock.now()
+        if now >= group.lose_at:
+            for lease in self._members(group):
+                if now >= _lose_at(lease):
+                    self._lose(lease, "it was not renewed in time")
+            group.lose_at = min(map(_lose_at, self._members(group)), default=now)
+        if not group.leases:
+            self._end(group)
+        elif group.renew_at is None or group.requested or now < group.renew_at:
+            self._plan(group)
+        else:
+            self._hand_to_worker(group)
 
-    def _plan(self, watch: _Watch) -> int:
-        """Have a watched lease looked at when it is due, and return that time."""
-        at = _lose_at(watch.lease)
-        if watch.renews and not watch.requested:
-            at = min(at, watch.renew_at)
-        if self._watches.get(watch.lease) is watch:
-            self._due_times.set(watch.lease, watch.lease.channel.clock, at)
+    def _add(self, leases: list[KeptLease], renew_at: int | None) -> int:
+        """Put leases of one channel and ttl into a group; return the microseconds until its look.
+
+        It is theirs after everything else is done: until then, an earlier one is.
+        """
+        lose_at = min(map(_lose_at, leases))
+        channel = leases[0].channel
+        key = channel, leases[0]._ttl, renew_at
+        group = self._open_groups.get(key)
+        if group is None or len(group.leases) + len(leases) > _LARGEST_GROUP:
+            group = _Group(key, channel, renew_at, lose_at, dict.fromkeys(leases))
+            if renew_at is not None:
+                self._open_groups[key] = group
+        else:
+            group.lose_at = min(group.lose_at, lose_at)
+            group.leases.update(dict.fromkeys(leases))
+        at = self._plan(group)
+        for lease in leases:
+            self._groups[lease] = group
+        return at - channel.clock.now()
+
+    def _leave(self, group: _Group, lease: KeptLease) -> None:
+        group.leases.pop(lease, None)
+        if not group.leases:
+            self._end(group)
+
+    def _end(self, group: _Group) -> None:
+        """Look at a group no more; its leases are lost, released, or in other groups."""
+        self._due_times.drop(group)
+        self._close_group(group)
+
+    def _close_group(self, group: _Group) -> None:
+        """Let no other lease join a group."""
+        if self._open_groups.get(group.key) is group:
+            del self._open_groups[group.key]
+
+    def _members(self, group: _Group) -> list[KeptLease]:
+        """Return the leases of a group, and remove what is left of others."""
+        leases = [lease for lease in group.leases if self._groups.get(lease) is group]
+        if len(leases) < len(group.leases):
+            group.leases = dict.fromkeys(leases)
+        return leases
+
+    def _plan(self, group: _Group) -> int:
+        """Have a group looked at when there is something to do, and return that time."""
+        at = group.lose_at
+        if group.renew_at is not None and not group.requested:
+            at = min(at, group.renew_at)
+        self._due_times.set(group, group.channel.clock, at)
         return at
 
     def _wake_within(self, pause: int) -> None:
@@ -236,60 +289,56 @@ class KeepAlive:
         for owner in list(self._alarm_times.pop_due()):
             self._call("alarm", self._alarms.pop(owner))
 
-    def _hand_to_worker(self, channel: DocumentStore, watches: list[_Watch]) -> None:
-        batches = self._workers.get(channel)
-        if batches is None:
-            batches = SimpleQueue()
+    def _hand_to_worker(self, group: _Group) -> None:
+        channel = group.channel
+        groups = self._workers.get(channel)
+        if groups is None:
+            groups = SimpleQueue()
             try:
-                _start(_thread("renewals", lambda: self._work(channel, batches)))
+                _start(_thread("renewals", lambda: self._work(groups)))
             except RuntimeError as error:
                 _warn(channel, error)
-                self._try_later(channel, watches)
+                self._end(group)
+                self._try_later(self._members(group))
                 return
-            self._workers[channel] = batches
-        for watch in watches:
-            watch.requested = True
-        batch = _Batch(watches)
-        first = min(_lose_at(watch.lease) for watch in watches)
-        self._reply_times.set(batch, channel.clock, first)
-        batches.put(batch)
+            self._workers[channel] = groups
+        group.requested = True
+        self._close_group(group)
+        self._plan(group)
+        groups.put(group)
 
-    def _plan_unanswered(self) -> None:
-        """Have the leases of requests without a reply looked at, when the first would be lost."""
-        for batch in list(self._reply_times.pop_due()):
-            for watch in batch.watches:
-                if watch.requested:
-                    self._plan(watch)
+    def _try_later(self, leases: list[KeptLease]) -> None:
+        now = leases[0].channel.clock.now() if leases else 0
+        for lease in leases:
+            self._add([lease], now + min(lease._ttl * 50, _LONGEST_SLEEP))
 
-    def _try_later(self, channel: DocumentStore, watches: list[_Watch]) -> None:
-        for watch in watches:
-            pause = min(watch.lease._ttl * 50, _LONGEST_SLEEP)
-            watch.renew_at = channel.clock.now() + pause
-            self._plan(watch)
+    def _work(self, groups: SimpleQueue[_Group | None]) -> None:
+        while (group := groups.get()) is not None:
+            self._renew(group)
 
-    def _work(self, channel: DocumentStore, batches: SimpleQueue[_Batch | None]) -> None:
-        while (batch := batches.get()) is not None:
-            self._renew(channel, batch)
-
-    def _renew(self, channel: DocumentStore, batch: _Batch) -> None:
-        watches = batch.watches
-        locked = [watch for watch in watches if watch.lease._extending.acquire(blocking=False)]
-        try:
-            held = self._extend_all(channel, [watch.lease for watch in locked]) if locked else {}
-        finally:
-            for watch in locked:
-                watch.lease._extending.release()
+    def _renew(self, group: _Group) -> None:
         with self._lock:
-            self._reply_times.drop(batch)
-            for watch in watches:
-                watch.requested = False
-                if watch.lease in held:
-                    watch.renew_at = _renew_at(watch.lease)
-                    if held[watch.lease] or watch.lease not in self._watches:
-                        self._plan(watch)
-                    else:
-                        self._lose(watch.lease, TAKEN_OVER)
-            self._try_later(channel, [watch for watch in watches if watch.lease not in held])
+            leases = self._members(group)
+        locked = [lease for lease in leases if lease._extending.acquire(blocking=False)]
+        try:
+            held = self._extend_all(group.channel, locked) if locked else {}
+        finally:
+            for lease in locked:
+                lease._extending.release()
+        with self._lock:
+            self._end(group)
+            renewed: dict[int, list[KeptLease]] = {}
+            unknown = []
+            for lease in self._members(group):
+                if lease not in held:
+                    unknown.append(lease)
+                elif held[lease]:
+                    renewed.setdefault(lease._ttl, []).append(lease)
+                else:
+                    self._lose(lease, TAKEN_OVER)
+            for same_ttl in renewed.values():
+                self._add(same_ttl, _renew_at(same_ttl[0]))
+            self._try_later(unknown)
             self._changed.notify()
 
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
@@ -328,12 +377,12 @@ class KeepAlive:
 
     def _forget(self, lease: KeptLease) -> None:
         """Stop watching a lease, and end the worker of a channel that has none to renew."""
-        watch = self._watches.pop(lease, None)
-        if watch is None:
+        group = self._groups.pop(lease, None)
+        if group is None:
             return
-        self._due_times.drop(lease)
-        if watch.renews:
-            channel = lease.channel
+        self._leave(group, lease)
+        if group.renew_at is not None:
+            channel = group.channel
             # A signal may have cut in before it was counted; a worker that ends too early is
             # started again for the next renewal.
             left = self._renewed.pop(channel, 0) - 1
