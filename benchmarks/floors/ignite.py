@@ -14,6 +14,7 @@ from benchmarks.floors.common import TTL, Key, Value, encode, holder, new_token
 _TEXT: Final = "java.lang.String"
 _CACHE: Final = "floor"
 _HANDSHAKE: Final = struct.pack("<ibhhhb", 8, 1, 1, 4, 0, 2)
+_TOPOLOGY_CHANGED: Final = 2
 _GET: Final = 1000
 _PUT: Final = 1001
 _PUT_IF_ABSENT: Final = 1002
@@ -41,7 +42,9 @@ class Node:
     def request(self, code: int, body: bytes) -> bytes:
         """Return what a reply has after its header."""
         self._socket.sendall(struct.pack("<ihq", 10 + len(body), code, 0) + body)
-        return self._socket.recv(4096)[14:]
+        reply = self._socket.recv(4096)
+        # The first reply after a change of the topology, as by a new cache, has its version.
+        return reply[26 if reply[12] & _TOPOLOGY_CHANGED else 14 :]
 
     def cached(self, code: int, *texts: str) -> bytes:
         """Request something of the cache."""
