@@ -9,11 +9,11 @@ from typing import Final
 
 
 class Script:
-    """A Lua script: its text, and the digest by which EVALSHA calls it."""
+    """A Lua script: its text, made of parts, and the digest by which EVALSHA calls it."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, *parts: str) -> None:
+        self.text = "\n".join(parts)
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 # A lock is one string: `token fence until since ttl holder`, or `- fence` if it is free, or
@@ -31,9 +31,20 @@ class Script:
 # slot; waiters then notice the lock by looking.
 #
 # A server that is out of memory refuses SET, unless the script has already written something: so
-# where the record of a lock that exists is replaced, PEXPIRE comes first, which it never refuses.
+# where the record of a lock that exists could not be replaced, PEXPIRE follows, which it never
+# refuses, and SET again.
 #
-# LOCK and UNLOCK define no functions, since each costs a microsecond per call.
+# What several scripts have in common are parts of their text, since a function of Lua is made again
+# in each call of its script, which costs the server a microsecond.
+
+# Replaces the record of the lock by `record`, whose key expires in `keep` milliseconds.
+_REPLACE: Final = """
+local expires = string.format('%.0f', keep)
+if type(redis.pcall('SET', KEYS[1], record, 'PX', expires).err) == 'string' then
+  redis.call('PEXPIRE', KEYS[1], expires)
+  redis.call('SET', KEYS[1], record, 'PX', expires)
+end
+"""
 
 # ARGV: token, ttl in milliseconds, holder, wake channel, queue, and 1 to join the queue if the lock
 # is refused, which saves a waiter the call of JOIN. Returns the fence if it is granted, followed by
@@ -85,7 +96,8 @@ return {granted}
 # ARGV: token, wake channel, queue, and the number of receivers that a call needs: 1; 0 in a
 # cluster, where a node counts only its own subscribers. A token that does not hold the lock leaves
 # the queue, or passes its call on to the next waiter.
-UNLOCK: Final = Script("""
+UNLOCK: Final = Script(
+    """
 local text = redis.call('GET', KEYS[1]) or ''
 local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')
 local time = redis.call('TIME')
@@ -108,11 +120,11 @@ while first do
   end
   first = redis.pcall('ZPOPMIN', ARGV[3])[1]
 end
-local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
-redis.call('PEXPIRE', KEYS[1], keep)
-redis.call('SET', KEYS[1], record, 'PX', keep)
-return held
-""")
+local keep = math.max(fence - now, 0) / 1000 + 86400000
+""",
+    _REPLACE,
+    "return held",
+)
 
 _LIVE: Final = """
 local time = redis.call('TIME')
@@ -125,52 +137,59 @@ if text and not string.find(text, '^- %d+') then
   if not token then error('OJOBDAMAGED') end
   if now >= tonumber(till) then token = nil end
 end
-local function describe()
-  return {fence, string.format('%.0f', till - now), holder, since, till, ttl}
-end
-local function replace(record, keep)
-  local ms = string.format('%.0f', keep)
-  redis.call('PEXPIRE', KEYS[1], ms)
-  redis.call('SET', KEYS[1], record, 'PX', ms)
-end
-local function wake_all(queue)
-  for _, waiter in ipairs(redis.pcall('ZRANGE', queue, 0, -1)) do
-    local token, channel = string.match(waiter, '^(%S+) (%S+)$')
-    redis.pcall('PUBLISH', channel, token)
-  end
+"""
+
+_RETURN_LEASE: Final = "return {fence, string.format('%.0f', till - now), holder, since, till, ttl}"
+# Wakes all waiters in `queue`.
+_WAKE_ALL: Final = """
+for _, waiter in ipairs(redis.pcall('ZRANGE', queue, 0, -1)) do
+  local token, channel = string.match(waiter, '^(%S+) (%S+)$')
+  redis.pcall('PUBLISH', channel, token)
 end
 """
 
 
-def _lock_script(text: str) -> Script:
-    return Script(_LIVE + text)
+def _lock_script(*parts: str) -> Script:
+    return Script(_LIVE, *parts)
 
 
 # ARGV: token, ttl in milliseconds, queue. Waiters are woken if the lease became shorter.
-EXTEND: Final = _lock_script("""
+EXTEND: Final = _lock_script(
+    """
 if token ~= ARGV[1] then return 0 end
 local ends = now + ARGV[2] * 1000
-replace(string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
-  ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000)
-if ends < tonumber(till) then wake_all(ARGV[3]) end
-return 1
-""")
+local record =
+  string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder)
+local keep = ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000
+""",
+    _REPLACE,
+    """
+local queue = ARGV[3]
+if ends < tonumber(till) then
+""",
+    _WAKE_ALL,
+    "end",
+    "return 1",
+)
 
 # ARGV: token, and the new holder or an empty string.
-ADOPT: Final = _lock_script("""
+ADOPT: Final = _lock_script(
+    """
 if token ~= ARGV[1] then return {} end
 if ARGV[2] ~= '' then
+  local record = string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2])
   local keep = redis.call('PTTL', KEYS[1])
-  replace(string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2]),
-    keep > 0 and keep or 2592000000)
-end
-return describe()
-""")
+  if keep <= 0 then keep = 2592000000 end
+""",
+    _REPLACE,
+    "end",
+    _RETURN_LEASE,
+)
 
-LOOK: Final = _lock_script("""
-if not token then return {} end
-return describe()
-""")
+LOOK: Final = _lock_script(
+    "if not token then return {} end",
+    _RETURN_LEASE,
+)
 
 # ARGV: token, wake channel or an empty string, queue. Returns an empty list if the token may lock;
 # otherwise the fence, the microseconds to wait, and 1 if it was in the queue before: then it
@@ -188,118 +207,149 @@ return {fence, left, joined == 0 and 1 or 0}
 """)
 
 # ARGV: queue. The lease expires now; the next holder receives the info of this one.
-FORCE_UNLOCK: Final = _lock_script("""
+FORCE_UNLOCK: Final = _lock_script(
+    """
 if not token then return {} end
-replace(string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder),
-  math.max(fence - now, 0) / 1000 + 2592000000)
-wake_all(ARGV[1])
-return describe()
-""")
+local record = string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder)
+local keep = math.max(fence - now, 0) / 1000 + 2592000000
+""",
+    _REPLACE,
+    "local queue = ARGV[1]",
+    _WAKE_ALL,
+    _RETURN_LEASE,
+)
 
 # The keys of the documents: values, order of change, keys as written (where that is not the
 # canonical form), marks of fences, counter of changes. A change publishes an empty message on the
 # Pub/Sub channel named like the counter.
 _DOCUMENTS: Final = """
 local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local function stale(key, fence)
-  if fence == '' then return nil end
-  local mark = redis.call('HGET', MARKS, key)
-  if mark then
-    -- fences are integers of any size and sign: compared as text, so that nothing is rounded
-    local a, b = string.match(fence, '^(-?)'), string.match(mark, '^(-?)')
-    local less
-    if a ~= b then less = a == '-'
-    else
-      less = #fence < #mark or (#fence == #mark and fence < mark)
-      if a == '-' then less = fence ~= mark and not less end
-    end
-    if less then return mark end
+"""
+# Sets `higher` to the mark of `key`, if it is higher than `fence`.
+_COMPARE_FENCES: Final = """
+local higher
+local mark = fence ~= '' and redis.call('HGET', MARKS, key)
+if mark then
+  -- fences are integers of any size and sign: compared as text, so that nothing is rounded
+  local a, b = string.match(fence, '^(-?)'), string.match(mark, '^(-?)')
+  local less
+  if a ~= b then less = a == '-'
+  else
+    less = #fence < #mark or (#fence == #mark and fence < mark)
+    if a == '-' then less = fence ~= mark and not less end
   end
-  return nil
-end
-local function mark(key, fence)
-  if fence ~= '' then redis.call('HSET', MARKS, key, fence) end
-end
-local function put(key, value, written)
-  redis.call('ZADD', ORDER, redis.call('INCR', COUNT), key)
-  redis.call('HSET', VALUES, key, value)
-  if written == '' then redis.call('HDEL', WRITTEN, key)
-  else redis.call('HSET', WRITTEN, key, written) end
-end
-local function remove(key)
-  redis.call('ZREM', ORDER, key)
-  redis.call('HDEL', WRITTEN, key)
-  return redis.call('HDEL', VALUES, key)
+  if less then higher = mark end
 end
 """
+_MARK: Final = "if fence ~= '' then redis.call('HSET', MARKS, key, fence) end"
+# Stores `value` at `key`, which was written as `written`, or in canonical form.
+_PUT: Final = """
+redis.call('ZADD', ORDER, redis.call('INCR', COUNT), key)
+redis.call('HSET', VALUES, key, value)
+if written == '' then redis.call('HDEL', WRITTEN, key)
+else redis.call('HSET', WRITTEN, key, written) end
+"""
+# Removes `key`, and sets `removed` to 1 or 0.
+_REMOVE: Final = """
+redis.call('ZREM', ORDER, key)
+redis.call('HDEL', WRITTEN, key)
+local removed = redis.call('HDEL', VALUES, key)
+"""
+_TELL: Final = "redis.pcall('PUBLISH', COUNT, '')"
 
 
-def _document_script(text: str) -> Script:
-    return Script(_DOCUMENTS + text)
+def _document_script(*parts: str) -> Script:
+    return Script(_DOCUMENTS, *parts)
 
 
 # ARGV: key, value, key as written or an empty string, fence or an empty string. Returns the mark
 # that is higher, if there is one.
-SET: Final = _document_script("""
-local higher = stale(ARGV[1], ARGV[4])
-if higher then return higher end
-mark(ARGV[1], ARGV[4])
-put(ARGV[1], ARGV[2], ARGV[3])
-redis.pcall('PUBLISH', COUNT, '')
-return false
-""")
+SET: Final = _document_script(
+    "local key, value, written, fence = unpack(ARGV)",
+    _COMPARE_FENCES,
+    "if higher then return higher end",
+    _MARK,
+    _PUT,
+    _TELL,
+    "return false",
+)
 
 # ARGV: key, and fence or an empty string. Returns the mark that is higher, or 1 or 0 removed.
 # It removes first: then a server that is out of memory does not refuse the mark.
-UNSET: Final = _document_script("""
-local higher = stale(ARGV[1], ARGV[2])
-if higher then return higher end
-local removed = remove(ARGV[1])
-mark(ARGV[1], ARGV[2])
-if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
-return removed
-""")
+UNSET: Final = _document_script(
+    "local key, fence = unpack(ARGV)",
+    _COMPARE_FENCES,
+    "if higher then return higher end",
+    _REMOVE,
+    _MARK,
+    "if removed > 0 then",
+    _TELL,
+    "end",
+    "return removed",
+)
 
 # ARGV: key, value, written, fence, 'there' or 'absent', and the expected present text.
 # Returns 'stored'; or 'present' with the present text, 'absent', or 'stale' with the higher mark.
-COMPARE_AND_SET: Final = _document_script("""
-local present = redis.call('HGET', VALUES, ARGV[1])
-if ARGV[5] == 'absent' then
+COMPARE_AND_SET: Final = _document_script(
+    """
+local key, value, written, fence, expected, text = unpack(ARGV)
+local present = redis.call('HGET', VALUES, key)
+if expected == 'absent' then
   if present then return {'present', present} end
 elseif not present then return {'absent'}
-elseif present ~= ARGV[6] then return {'present', present} end
-local higher = stale(ARGV[1], ARGV[4])
-if higher then return {'stale', higher} end
-mark(ARGV[1], ARGV[4])
-put(ARGV[1], ARGV[2], ARGV[3])
-redis.pcall('PUBLISH', COUNT, '')
-return {'stored'}
-""")
+elseif present ~= text then return {'present', present} end
+""",
+    _COMPARE_FENCES,
+    "if higher then return {'stale', higher} end",
+    _MARK,
+    _PUT,
+    _TELL,
+    "return {'stored'}",
+)
 
 # ARGV: key, value and written of each entry; no key twice.
-SET_ALL: Final = _document_script("""
-for n = 1, #ARGV, 3 do put(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
-redis.pcall('PUBLISH', COUNT, '')
-return #ARGV / 3
-""")
+SET_ALL: Final = _document_script(
+    """
+for n = 1, #ARGV, 3 do
+  local key, value, written = ARGV[n], ARGV[n + 1], ARGV[n + 2]
+""",
+    _PUT,
+    "end",
+    _TELL,
+    "return #ARGV / 3",
+)
 
 # ARGV: keys.
-UNSET_ALL: Final = _document_script("""
-local removed = 0
-for n = 1, #ARGV do removed = removed + remove(ARGV[n]) end
-if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
-return removed
-""")
+UNSET_ALL: Final = _document_script(
+    """
+local all = 0
+for n = 1, #ARGV do
+  local key = ARGV[n]
+""",
+    _REMOVE,
+    """
+  all = all + removed
+end
+if all > 0 then
+""",
+    _TELL,
+    """
+end
+return all
+""",
+)
 
 # ARGV: ZPOPMAX or ZPOPMIN.
-TAKE: Final = _document_script("""
-local taken = redis.call(ARGV[1], ORDER)
-if not taken[1] then return false end
-local value = redis.call('HGET', VALUES, taken[1])
-remove(taken[1])
-redis.pcall('PUBLISH', COUNT, '')
-return value
-""")
+TAKE: Final = _document_script(
+    """
+local key = redis.call(ARGV[1], ORDER)[1]
+if not key then return false end
+local value = redis.call('HGET', VALUES, key)
+""",
+    _REMOVE,
+    _TELL,
+    "return value",
+)
 
 # ARGV: ZRANGEBYSCORE or ZREVRANGEBYSCORE, the first and the last score, the number of entries, and
 # 'values', 'keys' or 'both'. Returns the position of the last entry, and the entries.
@@ -324,8 +374,8 @@ return page
 """)
 
 # KEYS: beside those of the documents, those of the indexes.
-DESTROY: Final = _document_script("""
-redis.call('UNLINK', VALUES, ORDER, WRITTEN, unpack(KEYS, 6))
-redis.pcall('PUBLISH', COUNT, '')
-return 1
-""")
+DESTROY: Final = _document_script(
+    "redis.call('UNLINK', VALUES, ORDER, WRITTEN, unpack(KEYS, 6))",
+    _TELL,
+    "return 1",
+)
