@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.result import Result
 from ojobchannels.testing.torture.runner import torture
 from ojobchannels.testing.torture.targets import Target, open_target
+
+_FURTHER_FAULTS: Final = ("stop", "stop", "stop", "cut")
 
 
 def prove_exclusion(channel: str, plan: Plan) -> Result:
@@ -31,9 +34,10 @@ def assert_exclusion(target: Target, plan: Plan) -> Result:
 
 
 def prove_late_holders(channel: str, plan: Plan) -> None:
-    """Repeat the plan until a late holder was informed and had a write refused.
+    """Run the plan, then further rounds, until a late holder was informed and had a write refused.
 
-    It is chance where in a section a holder is stopped, so each round has another seed.
+    It is chance where in a section a holder is stopped, so a round has another seed, and further
+    ones have mostly suspensions.
     """
     late = refused = 0
     with or_skip(), open_target(channel) as target:
@@ -41,4 +45,4 @@ def prove_late_holders(channel: str, plan: Plan) -> None:
             result = assert_exclusion(target, plan)
             late += result.late
             refused += result.refused
-            plan = replace(plan, seed=plan.seed + 1)
+            plan = replace(plan, seed=plan.seed + 1, faults=_FURTHER_FAULTS)
