@@ -206,14 +206,15 @@ class KeepAlive:
         channel = leases[0].channel
         key = channel, leases[0]._ttl, renew_at
         group = self._open_groups.get(key)
-        if group is None or len(group.leases) + len(leases) > _LARGEST_GROUP:
-            group = _Group(key, channel, renew_at, lose_at, dict.fromkeys(leases))
-            if renew_at is not None:
-                self._open_groups[key] = group
-        else:
+        if group is not None and len(group.leases) + len(leases) <= _LARGEST_GROUP:
             group.lose_at = min(group.lose_at, lose_at)
             group.leases.update(dict.fromkeys(leases))
-        at = self._plan(group)
+            at = self._plan(group)
+        else:
+            group = _Group(key, channel, renew_at, lose_at, dict.fromkeys(leases))
+            at = self._plan(group)
+            if renew_at is not None:
+                self._open_groups[key] = group
         for lease in leases:
             self._groups[lease] = group
         return at - channel.clock.now()

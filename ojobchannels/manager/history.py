@@ -337,13 +337,13 @@ def _shown(channels: RunHistory) -> Callable[[Document, Document], Record | None
     """Return what returns the record in an entry as it is shown; None if there is none."""
     jobs, locks = channels.jobs, channels.locks
     lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
-    locks_id = channels._locks_id()
+    locks_id = functools.cache(channels._locks_id)
 
     def shown(key: Document, record: Any) -> Record | None:
         if not channels._is_readable(key, record):
             return None
         if record["status"] == "running" and records.is_dead(
-            record, lock_info(*records.slot_of(record)), locks_id
+            record, lock_info(*records.slot_of(record)), locks_id()
         ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):

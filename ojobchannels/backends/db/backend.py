@@ -100,6 +100,9 @@ class DatabaseBackend(LocalBackend):
 
     @hook_operation
     def unset(self, key: Key, fence: int | None) -> bool:
+        if fence is None:
+            with self._connections.writing(self._level) as connection:
+                return connection.execute(statements.UNSET, self._keyed(key)).rowcount > 0
         with self._connections.transaction(self._level) as connection:
             self._mark(connection, key, fence)
             return connection.execute(statements.UNSET, self._keyed(key)).rowcount > 0
