@@ -18,7 +18,7 @@ from ojobchannels.aio.waiting import Waiting
 from ojobchannels.channels.acquire import acquiring
 from ojobchannels.channels.arguments import Duration
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.channels.locking import NOT_GRANTED
 from ojobchannels.channels.slot_waiting import acquiring_slot

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from ojobchannels import errors
 from ojobchannels.changes import Change
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.channels.locking import Locking
 from ojobchannels.channels.subscription import Subscription

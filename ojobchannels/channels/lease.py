@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE, TAKEN_OVER
 from ojobchannels.channels.slots import waking_first_waiter
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown, add_note
 from ojobchannels.steps import Steps, drive

@@ -13,7 +13,7 @@ from ojobchannels import errors
 from ojobchannels.channels.acquire import Request, acquire, this_holder
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.held_locks import HeldLocks
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.channels.slot_waiting import acquire_slot
 from ojobchannels.channels.slots import check_count, check_lock, slot_name

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ojobchannels.alerts.watch import Alerts
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.errors import FireTimeTaken, LockBusy, RateLimited, RunNotStarted
 from ojobchannels.host.forks import reset_in_children
 from ojobchannels.manager import records

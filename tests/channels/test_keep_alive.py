@@ -7,75 +7,15 @@ import logging
 import threading
 import time
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import ojobchannels as oc
+from tests.channels.conftest import TTL, Renewals, gone, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import ManualClock, Storage
-
-
-TTL = 1.5
-
-
-class Renewals:
-    """An extension that records renewals, and can block them or make them fail."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Semaphore(0)
-        self.done = threading.Semaphore(0)
-        self.sizes: list[int] = []
-        self.times: list[float] = []
-        self.timeouts: list[int] = []
-        self.may_go = threading.Event()
-        self.may_go.set()
-        self.failures: list[Exception] = []
-
-    @oc.hookimpl(wrapper=True)
-    def extend_all(self, leases: list[Any], timeout: int) -> Iterator[None]:
-        self.sizes.append(len(leases))
-        self.times.append(time.monotonic())
-        self.timeouts.append(timeout)
-        self.begun.release()
-        assert self.may_go.wait(30)
-        if self.failures:
-            raise self.failures.pop()
-        results = yield
-        self.done.release()
-        return results
-
-    def wait_for(self, count: int) -> None:
-        """Wait for renewals that the host's clock triggers."""
-        for _ in range(count):
-            assert self.done.acquire(timeout=20)
-
-    def bring(self, count: int, clock: ManualClock) -> None:
-        """Let a third of the TTL pass, and a renewal with it, `count` times."""
-        for _ in range(count):
-            clock.advance(TTL / 3 + 0.01)
-            assert self.done.acquire(timeout=20)
-
-
-@pytest.fixture
-def renewals() -> Iterator[Renewals]:
-    """Renewals that are unblocked at the end of the test."""
-    extension = Renewals()
-    yield extension
-    extension.may_go.set()
-
-
-def threads(kind: str) -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == f"ojobchannels-{kind}"]
-
-
-def gone(kind: str) -> bool:
-    for thread in threads(kind):
-        thread.join(30)
-    return not threads(kind)
 
 
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(
@@ -97,7 +37,7 @@ def test_leases_in_quick_succession_share_one_thread(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One thread watches all of them, and ends when the channel is closed."""
-    monkeypatch.setattr("ojobchannels.channels.keepalive._LONGEST_SLEEP", 3_600_000_000)
+    monkeypatch.setattr("ojobchannels.channels.keepalive.scheduler._LONGEST_SLEEP", 3_600_000_000)
     channel = storage.open()
     watchers = set()
     for _ in range(20):
@@ -112,7 +52,7 @@ def test_a_lease_that_expires_soon_is_renewed_before_longer_ones(
     storage: Storage, renewals: Renewals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short lease, and one that is cut short, are renewed in time beside a long one."""
-    monkeypatch.setattr("ojobchannels.channels.keepalive._LONGEST_SLEEP", 3_600_000_000)
+    monkeypatch.setattr("ojobchannels.channels.keepalive.scheduler._LONGEST_SLEEP", 3_600_000_000)
     channel = storage.open(extensions=[renewals])
     with channel.lock("weekly", ttl=9_000, keep_alive=True) as long:
         with channel.lock("nightly", ttl=6, keep_alive=True) as short:
@@ -121,76 +61,6 @@ def test_a_lease_that_expires_soon_is_renewed_before_longer_ones(
         long.extend(6)
         renewals.wait_for(1)
         long.check()
-
-
-def test_leases_of_different_age_come_to_share_their_renewals(
-    storage: Storage, renewals: Renewals, clock: ManualClock
-) -> None:
-    """Once they were renewed at the same time, they are in one request."""
-    channel = storage.open(clock=clock, extensions=[renewals])
-    old = channel.lock("old", ttl=TTL, keep_alive=True)
-    clock.advance(TTL / 6)
-    new = channel.lock("new", ttl=TTL, keep_alive=True)
-    clock.advance(TTL / 2)
-    renewals.wait_for(2)
-    renewals.bring(1, clock)
-    assert renewals.sizes == [1, 1, 2]
-    old.release()
-    new.release()
-    assert gone("renewals")
-
-
-def test_more_leases_than_fit_into_a_request_are_renewed_in_several(
-    storage: Storage, renewals: Renewals, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each of them is renewed."""
-    monkeypatch.setattr("ojobchannels.channels.keepalive._LARGEST_GROUP", 4)
-    channel = storage.open(clock=clock, extensions=[renewals])
-    leases = [channel.lock(f"lock {n}", ttl=TTL, keep_alive=True) for n in range(10)]
-    for _ in range(3):
-        clock.advance(TTL / 2)
-        renewals.wait_for(3)
-    assert [sum(renewals.sizes[n : n + 3]) for n in (0, 3, 6)] == [10, 10, 10]
-    assert max(renewals.sizes) == 4
-    for lease in leases:
-        lease.release()
-    assert gone("renewals")
-
-
-def test_a_lease_released_during_its_renewal_is_not_renewed_again(
-    storage: Storage, renewals: Renewals, clock: ManualClock
-) -> None:
-    """The other one of the same request is."""
-    channel = storage.open(clock=clock, extensions=[renewals])
-    kept, released = (channel.lock(name, ttl=TTL, keep_alive=True) for name in ("kept", "released"))
-    renewals.may_go.clear()
-    clock.advance(TTL / 2)
-    assert renewals.begun.acquire(timeout=20)
-    released.release()
-    renewals.may_go.set()
-    renewals.wait_for(1)
-    renewals.bring(1, clock)
-    assert renewals.sizes == [2, 1]
-    kept.release()
-    assert gone("renewals")
-
-
-def test_a_lease_that_its_owner_extends_is_renewed_apart_from_the_others(
-    storage: Storage, renewals: Renewals, clock: ManualClock
-) -> None:
-    """The others are renewed at thirds of their ttl, and it at a third of its new one."""
-    channel = storage.open(clock=clock, extensions=[renewals])
-    long, short = (channel.lock(name, ttl=TTL, keep_alive=True) for name in ("long", "short"))
-    long.extend(TTL * 3)
-    renewals.bring(2, clock)
-    assert renewals.sizes == [1, 1]
-    clock.advance(TTL / 2)
-    renewals.wait_for(2)
-    assert renewals.sizes == [1, 1, 1, 1]
-    assert long.remaining() > 2 * TTL
-    long.release()
-    short.release()
-    assert gone("renewals")
 
 
 @pytest.mark.ojob_timed

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.host.forks import forget_in_children

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ojobchannels import errors
 from ojobchannels.channels.acquire import new_token
-from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import Cancellable

@@ -336,6 +336,23 @@ def test_many_are_removed_in_time_when_the_server_takes_the_table_for_empty(
         assert channel.get_all() == []
 
 
+def test_a_call_on_an_empty_channel_reads_no_entry_of_others(
+    server: PostgresServer, admin: Any
+) -> None:
+    """Also with a plan for any channel, where statistics say that most entries are of another."""
+    with oc.open_channel("full", server.url, schema="beside") as full:
+        full.set_all(dict.fromkeys(range(5000), "x"))
+        admin.execute("ANALYZE beside.ojob_documents")
+    step = statements.bound(statements.STEP_IF_ANY, "beside", "events")
+    with admin.transaction():
+        admin.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        admin.execute(f"PREPARE step AS {step}")
+        plan = "\n".join(row[0] for row in admin.execute("EXPLAIN EXECUTE step('empty')"))
+        admin.execute("DEALLOCATE step")
+    assert "ojob_documents_in_order" in plan, plan
+    assert "Seq Scan on ojob_documents" not in plan, plan
+
+
 def _plan(admin: Any, schema: str, statement: str, *parameters: Any) -> str:
     """Return the plan of a statement for these parameters, as if it were not prepared."""
     cursor = psycopg.RawCursor(admin)

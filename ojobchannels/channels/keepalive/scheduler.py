@@ -12,11 +12,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final
 
 from ojobchannels.channels.documents import DocumentStore
+from ojobchannels.channels.keepalive.groups import Group, Groups, KeptLease, loss_time, renewal_time
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.host.clock import Clock
@@ -27,57 +27,6 @@ TAKEN_OVER: Final = "the lock was released or taken over by another holder"
 _log = logging.getLogger("ojobchannels.leases")
 _LONGEST_SLEEP = 1_000_000
 _SHORTEST_SLEEP = 2_000
-_LARGEST_MARGIN = 20_000
-_LARGEST_GROUP = 1_000
-
-
-class KeptLease(Protocol):
-    """The part of a `Lease` that keep-alive needs."""
-
-    name: str
-    _lock_name: str
-    token: str
-    deadline: int
-    _ttl: int
-    _extending: threading.Lock
-
-    @property
-    def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
-
-    @property
-    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102  as in `Lease`
-
-    def _renewed(self, sent: int, ttl: int) -> None: ...
-
-    def _mark_lost(self, reason: str) -> bool: ...
-
-
-_Key: TypeAlias = tuple[DocumentStore, int, int | None]
-"""The channel and the ttl of leases, and when they are renewed; None if they are only watched."""
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Leases that are looked at together, and renewed in one request.
-
-    A signal may cut short what adds or removes a lease, so those belong to it whose group this is
-    in `KeepAlive`, too. Times are microseconds of the channel's clock.
-
-    Attributes:
-        key: What the leases have in common.
-        channel: The channel of the leases.
-        renew_at: When they are renewed; None if they are only watched.
-        lose_at: When the first of them is lost if it is not renewed, or earlier.
-        leases: The leases.
-        requested: Whether their renewal was requested, and there is no reply yet.
-    """
-
-    key: _Key
-    channel: DocumentStore
-    renew_at: int | None
-    lose_at: int
-    leases: dict[KeptLease, None]
-    requested: bool = False
 
 
 class KeepAlive:
@@ -97,29 +46,26 @@ class KeepAlive:
         """
         with self._lock:
             self._forget(lease)
-            pause = self._add([lease], _renew_at(lease) if renews else None)
+            pause = self._groups.add([lease], renewal_time(lease) if renews else None)
             if renews:
                 self._renewed[lease.channel] = self._renewed.get(lease.channel, 0) + 1
             self._wake_within(pause)
 
     def renews(self, lease: KeptLease) -> bool:
         """Return whether the lease is renewed until it is released."""
-        group = self._groups.get(lease)
+        group = self._groups.of(lease)
         return group is not None and group.renew_at is not None
 
     def follow(self, lease: KeptLease) -> None:
         """Adjust to the new deadline of a watched lease that its owner extended."""
         with self._lock:
-            group = self._groups.get(lease)
+            group = self._groups.of(lease)
             if group is not None:
-                pause = self._add([lease], None if group.renew_at is None else _renew_at(lease))
-                if self._groups[lease] is not group:
-                    self._leave(group, lease)
-                self._try_to_wake_within(pause)
+                self._try_to_wake_within(self._groups.move(lease, group))
 
     def drop(self, lease: KeptLease) -> None:
         """Stop watching the lease: it was released or handed over."""
-        if lease not in self._groups:  # most are not kept alive, and need no lock here
+        if self._groups.of(lease) is None:  # most are not kept alive, and need no lock here
             return
         with self._lock:
             self._forget(lease)
@@ -149,13 +95,11 @@ class KeepAlive:
         # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._groups: dict[KeptLease, _Group] = {}
-        self._open_groups: dict[_Key, _Group] = {}
-        self._due_times: DueTimes[_Group] = DueTimes()
+        self._groups = Groups()
         self._renewed: dict[DocumentStore, int] = {}
         self._alarms: dict[object, Callable[[], None]] = {}
         self._alarm_times: DueTimes[object] = DueTimes()
-        self._workers: dict[DocumentStore, SimpleQueue[_Group | None]] = {}
+        self._workers: dict[DocumentStore, SimpleQueue[Group | None]] = {}
         self._deferred: list[tuple[str, Callable[[], None]]] = []
         self._scheduler: threading.Thread | None = None
 
@@ -167,14 +111,14 @@ class KeepAlive:
         """Do what is due, then sleep; return False when there is no more work."""
         with self._lock:
             self._call_due_alarms()
-            for group in list(self._due_times.pop_due()):
+            for group in list(self._groups.pop_due()):
                 self._look_at(group)
             if self._deferred:
                 return True
             busy = bool(self._groups or self._alarms)
             if busy or self._lingers:
                 self._lingers = busy
-                pause = self._due_times.pause(self._alarm_times.pause(_LONGEST_SLEEP))
+                pause = self._groups.pause(self._alarm_times.pause(_LONGEST_SLEEP))
                 seconds = max(pause, _SHORTEST_SLEEP) / 1e6
                 self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)
@@ -182,72 +126,20 @@ class KeepAlive:
             self._scheduler = None
             return False
 
-    def _look_at(self, group: _Group) -> None:
+    def _look_at(self, group: Group) -> None:
         """Report the leases of a group that are lost, and renew the others when it is time."""
         now = group.channel.clock.now()
         if now >= group.lose_at:
-            for lease in self._members(group):
-                if now >= _lose_at(lease):
+            for lease in self._groups.members(group):
+                if now >= loss_time(lease):
                     self._lose(lease, "it was not renewed in time")
-            group.lose_at = min(map(_lose_at, self._members(group)), default=now)
+            group.lose_at = min(map(loss_time, self._groups.members(group)), default=now)
         if not group.leases:
-            self._end(group)
+            self._groups.end(group)
         elif group.renew_at is None or group.requested or now < group.renew_at:
-            self._plan(group)
+            self._groups.plan(group)
         else:
             self._hand_to_worker(group)
-
-    def _add(self, leases: list[KeptLease], renew_at: int | None) -> int:
-        """Put leases of one channel and ttl into a group; return the microseconds until its look.
-
-        It is theirs after everything else is done: until then, an earlier one is.
-        """
-        lose_at = min(map(_lose_at, leases))
-        channel = leases[0].channel
-        key = channel, leases[0]._ttl, renew_at
-        group = self._open_groups.get(key)
-        if group is not None and len(group.leases) + len(leases) <= _LARGEST_GROUP:
-            group.lose_at = min(group.lose_at, lose_at)
-            group.leases.update(dict.fromkeys(leases))
-            at = self._plan(group)
-        else:
-            group = _Group(key, channel, renew_at, lose_at, dict.fromkeys(leases))
-            at = self._plan(group)
-            if renew_at is not None:
-                self._open_groups[key] = group
-        for lease in leases:
-            self._groups[lease] = group
-        return at - channel.clock.now()
-
-    def _leave(self, group: _Group, lease: KeptLease) -> None:
-        group.leases.pop(lease, None)
-        if not group.leases:
-            self._end(group)
-
-    def _end(self, group: _Group) -> None:
-        """Look at a group no more; its leases are lost, released, or in other groups."""
-        self._due_times.drop(group)
-        self._close_group(group)
-
-    def _close_group(self, group: _Group) -> None:
-        """Let no other lease join a group."""
-        if self._open_groups.get(group.key) is group:
-            del self._open_groups[group.key]
-
-    def _members(self, group: _Group) -> list[KeptLease]:
-        """Return the leases of a group, and remove what is left of others."""
-        leases = [lease for lease in group.leases if self._groups.get(lease) is group]
-        if len(leases) < len(group.leases):
-            group.leases = dict.fromkeys(leases)
-        return leases
-
-    def _plan(self, group: _Group) -> int:
-        """Have a group looked at when there is something to do, and return that time."""
-        at = group.lose_at
-        if group.renew_at is not None and not group.requested:
-            at = min(at, group.renew_at)
-        self._due_times.set(group, group.channel.clock, at)
-        return at
 
     def _wake_within(self, pause: int) -> None:
         """Make the scheduler check again within `pause` microseconds."""
@@ -290,7 +182,7 @@ class KeepAlive:
         for owner in list(self._alarm_times.pop_due()):
             self._call("alarm", self._alarms.pop(owner))
 
-    def _hand_to_worker(self, group: _Group) -> None:
+    def _hand_to_worker(self, group: Group) -> None:
         channel = group.channel
         groups = self._workers.get(channel)
         if groups is None:
@@ -299,27 +191,27 @@ class KeepAlive:
                 _start(_thread("renewals", lambda: self._work(groups)))
             except RuntimeError as error:
                 _warn(channel, error)
-                self._end(group)
-                self._try_later(self._members(group))
+                self._groups.end(group)
+                self._try_later(self._groups.members(group))
                 return
             self._workers[channel] = groups
         group.requested = True
-        self._close_group(group)
-        self._plan(group)
+        self._groups.close(group)
+        self._groups.plan(group)
         groups.put(group)
 
     def _try_later(self, leases: list[KeptLease]) -> None:
         now = leases[0].channel.clock.now() if leases else 0
         for lease in leases:
-            self._add([lease], now + min(lease._ttl * 50, _LONGEST_SLEEP))
+            self._groups.add([lease], now + min(lease._ttl * 50, _LONGEST_SLEEP))
 
-    def _work(self, groups: SimpleQueue[_Group | None]) -> None:
+    def _work(self, groups: SimpleQueue[Group | None]) -> None:
         while (group := groups.get()) is not None:
             self._renew(group)
 
-    def _renew(self, group: _Group) -> None:
+    def _renew(self, group: Group) -> None:
         with self._lock:
-            leases = self._members(group)
+            leases = self._groups.members(group)
         locked = [lease for lease in leases if lease._extending.acquire(blocking=False)]
         try:
             held = self._extend_all(group.channel, locked) if locked else {}
@@ -327,10 +219,10 @@ class KeepAlive:
             for lease in locked:
                 lease._extending.release()
         with self._lock:
-            self._end(group)
+            self._groups.end(group)
             renewed: dict[int, list[KeptLease]] = {}
             unknown = []
-            for lease in self._members(group):
+            for lease in self._groups.members(group):
                 if lease not in held:
                     unknown.append(lease)
                 elif held[lease]:
@@ -338,7 +230,7 @@ class KeepAlive:
                 else:
                     self._lose(lease, TAKEN_OVER)
             for same_ttl in renewed.values():
-                self._add(same_ttl, _renew_at(same_ttl[0]))
+                self._groups.add(same_ttl, renewal_time(same_ttl[0]))
             self._try_later(unknown)
             self._changed.notify()
 
@@ -346,7 +238,7 @@ class KeepAlive:
         """Extend all leases in one request; leases not in the result must be tried again."""
         requests = [LeaseRequest(lease._lock_name, lease.token, lease._ttl) for lease in leases]
         sent = channel.clock.now()
-        left = min(map(_lose_at, leases)) - sent
+        left = min(map(loss_time, leases)) - sent
         try:
             results = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
         except ChannelError as error:
@@ -378,11 +270,8 @@ class KeepAlive:
 
     def _forget(self, lease: KeptLease) -> None:
         """Stop watching a lease, and end the worker of a channel that has none to renew."""
-        group = self._groups.pop(lease, None)
-        if group is None:
-            return
-        self._leave(group, lease)
-        if group.renew_at is not None:
+        group = self._groups.remove(lease)
+        if group is not None and group.renew_at is not None:
             channel = group.channel
             # A signal may have cut in before it was counted; a worker that ends too early is
             # started again for the next renewal.
@@ -391,17 +280,6 @@ class KeepAlive:
                 self._renewed[channel] = left
             elif channel in self._workers:
                 self._workers.pop(channel).put(None)
-
-
-def _renew_at(lease: KeptLease) -> int:
-    """Return when a third of the ttl has passed, or little less: then many share a request."""
-    ttl = lease._ttl * 1000
-    at = lease.deadline - (ttl * 99 // 100 - ttl // 3)
-    return at - at % (ttl // 32)
-
-
-def _lose_at(lease: KeptLease) -> int:
-    return lease.deadline - min(_LARGEST_MARGIN, lease._ttl * 50)
 
 
 def _call_on_lost(lease: KeptLease) -> None:

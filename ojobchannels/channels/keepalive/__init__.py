@@ -1,0 +1,1 @@
+"""Keep-alive of leases: which are renewed together, and the threads that do it."""
