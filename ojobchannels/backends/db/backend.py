@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
-from ojobchannels.backends.db.connections import Connections
+from ojobchannels.backends.db.connections import Checkout, Connections
 from ojobchannels.backends.db.counts import EntryCounts
 from ojobchannels.backends.db.errors import explain, lacks_descriptors, restore
 from ojobchannels.backends.db.indexes import FieldIndexes
@@ -89,21 +89,14 @@ class DatabaseBackend(LocalBackend):
 
     @hook_operation
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        if fence is None:
-            with self._connections.writing(self._level) as connection:
-                connection.execute(statements.PUT, self._row(key, value))
-        else:
-            with self._connections.transaction(self._level) as connection:
-                self._mark(connection, key, fence)
-                connection.execute(statements.PUT, self._row(key, value))
+        with self._changing(fence) as connection:
+            self._mark(connection, key, fence)
+            connection.execute(statements.PUT, self._row(key, value))
         return True
 
     @hook_operation
     def unset(self, key: Key, fence: int | None) -> bool:
-        if fence is None:
-            with self._connections.writing(self._level) as connection:
-                return connection.execute(statements.UNSET, self._keyed(key)).rowcount > 0
-        with self._connections.transaction(self._level) as connection:
+        with self._changing(fence) as connection:
             self._mark(connection, key, fence)
             return connection.execute(statements.UNSET, self._keyed(key)).rowcount > 0
 
@@ -281,6 +274,12 @@ class DatabaseBackend(LocalBackend):
 
     def _row(self, key: Key, value: Document) -> dict[str, Any]:
         return {**self._keyed(key), "written_key": key.written(), "value": encode(value)}
+
+    def _changing(self, fence: int | None) -> Checkout:
+        """Check out a connection for a change, in a transaction if its fence is stored with it."""
+        if fence is None:
+            return self._connections.writing(self._level)
+        return self._connections.transaction(self._level)
 
     def _mark(self, connection: sqlite3.Connection, key: Key, fence: int | None) -> None:
         if fence is None:

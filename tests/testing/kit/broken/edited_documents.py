@@ -198,13 +198,13 @@ DOCUMENTS = [
         "test_a_late_fenced_write_does_not_undo_a_later_one",
         (
             "backend.py",
-            """                self._mark(connection, key, fence)
-                connection.execute(statements.PUT, self._row(key, value))
+            """            self._mark(connection, key, fence)
+            connection.execute(statements.PUT, self._row(key, value))
         return True
 """,
-            """                self._mark(connection, key, fence)
-            with self._connections.writing(self._level) as connection:
-                connection.execute(statements.PUT, self._row(key, value))
+            """            self._mark(connection, key, fence)
+        with self._connections.writing(self._level) as connection:
+            connection.execute(statements.PUT, self._row(key, value))
         return True
 """,
         ),
