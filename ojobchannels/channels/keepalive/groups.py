@@ -44,20 +44,25 @@ class Group:
     Times are microseconds of the channel's clock.
 
     Attributes:
-        key: What the leases have in common.
         channel: Their channel.
+        ttl: Their ttl in milliseconds.
         renew_at: When they are renewed; None if they are only watched.
         lose_at: When the first of them is lost if it is not renewed, or earlier.
         leases: The leases, and what a signal has left of others: see `Groups.members`.
         requested: Whether their renewal was requested, and there is no reply yet.
     """
 
-    key: _Key
     channel: DocumentStore
+    ttl: int
     renew_at: int | None
     lose_at: int
     leases: dict[KeptLease, None]
     requested: bool = False
+
+    @property
+    def key(self) -> _Key:
+        """What the leases have in common."""
+        return self.channel, self.ttl, self.renew_at
 
 
 class Groups:
@@ -93,7 +98,7 @@ class Groups:
             group.leases.update(dict.fromkeys(leases))
             at = self.plan(group)
         else:
-            group = Group(key, channel, renew_at, first_loss, dict.fromkeys(leases))
+            group = Group(*key, first_loss, dict.fromkeys(leases))
             at = self.plan(group)
             if renew_at is not None:
                 self._open[key] = group

@@ -184,29 +184,29 @@ class KeepAlive:
 
     def _hand_to_worker(self, group: Group) -> None:
         channel = group.channel
-        groups = self._workers.get(channel)
-        if groups is None:
-            groups = SimpleQueue()
+        queue = self._workers.get(channel)
+        if queue is None:
+            queue = SimpleQueue()
             try:
-                _start(_thread("renewals", lambda: self._work(groups)))
+                _start(_thread("renewals", lambda: self._work(queue)))
             except RuntimeError as error:
                 _warn(channel, error)
                 self._groups.end(group)
                 self._try_later(self._groups.members(group))
                 return
-            self._workers[channel] = groups
+            self._workers[channel] = queue
         group.requested = True
         self._groups.close(group)
         self._groups.plan(group)
-        groups.put(group)
+        queue.put(group)
 
     def _try_later(self, leases: list[KeptLease]) -> None:
         now = leases[0].channel.clock.now() if leases else 0
         for lease in leases:
             self._groups.add([lease], now + min(lease._ttl * 50, _LONGEST_SLEEP))
 
-    def _work(self, groups: SimpleQueue[Group | None]) -> None:
-        while (group := groups.get()) is not None:
+    def _work(self, queue: SimpleQueue[Group | None]) -> None:
+        while (group := queue.get()) is not None:
             self._renew(group)
 
     def _renew(self, group: Group) -> None:
