@@ -145,9 +145,9 @@ AND NOT EXISTS (SELECT FROM OURS.ojob_locks AS l WHERE l.token <> '' AND l.fence
 # In one transaction: the second statement sees what the step waited for. If the channel has no
 # entries the step does nothing, and then neither does the second statement. The index finds the
 # last entry, where EXISTS would read the table for any, since most of it is of another channel.
-_LAST: Final = "(SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1)"
+_END: Final = "(SELECT {}(position) FROM OURS.ojob_documents WHERE channel = $1)"
 STEP_IF_ANY: Final = f"""
-WITH {_step(f"WHERE {_LAST} IS NOT NULL")}
+WITH {_step(f"WHERE {_END.format('max')} IS NOT NULL")}
 SELECT position FROM step
 """
 _STEPPED: Final = "c.channel = $1 AND c.xmin = pg_current_xact_id_if_assigned()::xid"
@@ -155,7 +155,7 @@ _TELL_WATCHERS: Final = f"CASE WHEN c.watched > clock_timestamp() THEN {_TELL} E
 _TAKE: Final = f"""
 DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c
 WHERE d.channel = $1 AND {_STEPPED}
-AND d.position = (SELECT {{}}(position) FROM OURS.ojob_documents WHERE channel = $1)
+AND d.position = {_END}
 RETURNING d.value::text, {_TELL_WATCHERS}
 """
 TAKE_FIRST: Final = _TAKE.format("min")
