@@ -40,7 +40,7 @@ class Script:
 # Replaces the record of the lock by `record`, whose key expires in `keep` milliseconds.
 _REPLACE: Final = """
 local expires = string.format('%.0f', keep)
-if type(redis.pcall('SET', KEYS[1], record, 'PX', expires).err) == 'string' then
+if redis.pcall('SET', KEYS[1], record, 'PX', expires).err then
   redis.call('PEXPIRE', KEYS[1], expires)
   redis.call('SET', KEYS[1], record, 'PX', expires)
 end
@@ -333,10 +333,8 @@ end
 if all > 0 then
 """,
     _TELL,
-    """
-end
-return all
-""",
+    "end",
+    "return all",
 )
 
 # ARGV: ZPOPMAX or ZPOPMIN.
