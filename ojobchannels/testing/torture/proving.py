@@ -11,6 +11,7 @@ from ojobchannels.testing.torture.result import Result
 from ojobchannels.testing.torture.runner import torture
 from ojobchannels.testing.torture.targets import Target, open_target
 
+# With one of the server: a worker that was suspended within a request may find it timed out.
 _FURTHER_FAULTS: Final = ("stop", "stop", "stop", "cut")
 
 
