@@ -111,11 +111,11 @@ def test_a_forced_release_is_recorded(manager: oc.JobManager) -> None:
 def test_secret_args_are_not_shown(manager: oc.JobManager) -> None:
     """Of a request that no daemon took, the names are kept: only its file says which are secret."""
     with pytest.raises(oc.NoDaemon):
-        manager.run_now("nightly", {"password": "hunter2", "pin": "4711"}, wait=0)
+        manager.run_now("nightly", {"password": "hunter2", "pin": "pin-4711"}, wait=0)
     assert manager.actions(1)[0].details["args"] == {"password": "***", "pin": "***"}
     stored = str([value for _, value in manager.state.items()])
     assert "hunter2" not in stored
-    assert "4711" not in stored
+    assert "pin-4711" not in stored
 
 
 def test_equal_requests_of_one_moment_are_two(

@@ -12,7 +12,7 @@ from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.unfinished import LIFE_SIGN, UnfinishedActions
 
 _LIFE_SIGN = "daemon 1"
-_SECRET = {"args": {"pin": "4711"}}
+_SECRET = {"args": {"pin": "pin-4711"}}
 
 
 def _requested(manager: oc.JobManager) -> Action:
@@ -48,7 +48,7 @@ def test_a_request_whose_author_died_expires_without_its_values(manager: oc.JobM
     (action,) = manager.actions()
     assert (action.state, action.details["args"]) == ("expired", {"pin": "***"})
     assert "has ended" in action.details["error"]
-    assert "4711" not in str([value for _, value in manager.state.items()])
+    assert "pin-4711" not in str([value for _, value in manager.state.items()])
 
 
 def test_an_action_that_was_taken_by_a_dead_daemon_has_failed(manager: oc.JobManager) -> None:

@@ -61,14 +61,14 @@ def test_declared_args_are_masked_in_records_and_output(
     path: Path, database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By `secret` under `check.in` and under `expects`, and by their names."""
-    result = run_file(path, {"pin": "4711", "code": "swordfish", "licence": "A-11"})
+    result = run_file(path, {"pin": "47110815", "code": "swordfish", "licence": "A-11"})
     assert result.exit_status == 1
     kept = record(database)
     assert kept["args"] == dict.fromkeys(("pin", "code", "licence", "password"), "***")
     assert kept["error"] == "ValueError: *** *** *** ***"
     shown = capsys.readouterr()
     assert "ValueError: *** *** *** ***" in shown.err
-    for secret in ("4711", "swordfish", "A-11", "hunter2"):
+    for secret in ("47110815", "swordfish", "A-11", "hunter2"):
         assert secret not in shown.out + shown.err + str(kept)
 
 

@@ -148,9 +148,9 @@ def test_the_managers_channels_take_no_configuration(run: Run) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        '"redis://:pa,55@localhost"',
-        '"redis://localhost?password=pa,55&db=1"',
-        '{type: redis, args: {username: job, password: "pa,55}"}}',
+        '"redis://:pa,w0rd@localhost"',
+        '"redis://localhost?password=pa,w0rd&db=1"',
+        '{type: redis, args: {username: job, password: "pa,w0rd}"}}',
     ],
 )
 def test_no_error_about_a_configuration_shows_a_password(run: Run, place: str) -> None:
@@ -171,4 +171,4 @@ def test_no_error_about_a_configuration_shows_a_password(run: Run, place: str) -
     assert [outcome.status for outcome in result.outcomes] == ["failed", "completed", "failed"]
     assert "the channel 'mine' is already open with None, not" in reported[0]
     assert "the manager is already open with chJobs" in reported[2]
-    assert "55" not in "".join(reported)
+    assert "w0rd" not in "".join(reported)
