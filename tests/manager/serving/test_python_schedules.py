@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.testing.clock import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ojobchannels.manager.local_launches.launcher import Launch
     from ojobchannels.testing.fixtures.schedules import Schedules
     from tests.manager.conftest import Managers, Meddler
 
@@ -211,6 +218,46 @@ def test_an_operator_runs_it_now(simple_manager: oc.JobManager, ojob_schedule: S
     assert record["requested"]["author"] == "ann"
     simple_manager.rerun(record["runId"], {"more": {"x": 1}}, wait=60)
     assert schedules.wait_for("report")["status"] == "failed"
+
+
+def test_a_request_overtakes_the_schedules_that_are_due(
+    simple_managers: Managers, ojob_schedule: Schedules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one thread is left, it waits for the run that is active and the next one at most."""
+    manager = simple_managers.open(threads=1)
+    submitted, submit = SimpleQueue[str](), manager._submit_launch
+    may_end, ran = Event(), list[str]()
+
+    def note_submission(name: str, work: Callable[[Launch], Any]) -> Launch:
+        launch = submit(name, work)
+        submitted.put(name)
+        return launch
+
+    def wait_for_submission(name: str) -> None:
+        while submitted.get(timeout=TIMEOUT_SECONDS) != name:
+            pass
+
+    def wait(name: str) -> None:
+        may_end.wait(TIMEOUT_SECONDS)
+        ran.append(name)
+
+    monkeypatch.setattr(manager, "_submit_launch", note_submission)
+    for name in ("due 1", "due 2", "due 3", "due 4"):
+        manager.job(name, cron="0 2 * * *")(partial(wait, name))
+    manager.job("wanted", cron="0 3 * * *")(lambda: ran.append("wanted"))
+    manager.job("last", cron="0 3 * * *")(lambda: None)
+    schedules = ojob_schedule(manager, at=BEFORE_TWO)
+    wait_for_submission("last")  # those before it have looked at their start what is due
+    schedules.advance(60)
+    wait_for_submission("due 2")  # by "due 1", which is active
+    request = Thread(target=manager.run_now, args=("wanted",), kwargs={"wait": TIMEOUT_SECONDS})
+    request.start()
+    wait_for_submission("wanted")
+    may_end.set()
+    for name in ("wanted", "due 4"):
+        schedules.wait_for(name)
+    request.join()
+    assert ran == ["due 1", "due 2", "wanted", "due 3", "due 4"]
 
 
 def test_a_job_that_is_registered_later_or_again_is_served(
