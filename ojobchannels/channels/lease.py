@@ -146,6 +146,8 @@ class Lease:
             KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         self._renewed(sent, new_ttl)
+        if self._state != "held":  # the loss was reported before the reply came
+            raise self._loss()
         KEEP_ALIVE.follow(self)
 
     def _give_up(self) -> None:
@@ -211,12 +213,13 @@ class Lease:
         Raises:
             LockLost: The lease has ended.
         """
-        self.check()
-        KEEP_ALIVE.drop(self)
-        if not self.channel.hook.adopt(name=self._lock_name, token=self.token, holder=None):
-            KEEP_ALIVE.lose(self, TAKEN_OVER)
-            raise self._loss()
-        self._state = "detached"
+        with self._extending:  # a renewal on its way would set the ttl of the next holder
+            self.check()
+            if not self.channel.hook.adopt(name=self._lock_name, token=self.token, holder=None):
+                KEEP_ALIVE.lose(self, TAKEN_OVER)
+                raise self._loss()
+            KEEP_ALIVE.drop(self)
+            self._state = "detached"
         self._on_end(self)
         document = {
             "channel": self.channel.name,

@@ -49,7 +49,7 @@ class Locking(HeldLocks):
     def _forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
         self._leases: OrderedDict[Lease, None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer or a signal handler may release a lease
 
     def lock(
         self,
@@ -258,10 +258,14 @@ class Locking(HeldLocks):
 
     def _forget_old_leases(self) -> None:
         """Remove leases that have ended, a few at a time: not every lost lease is released."""
-        for lease in list(itertools.islice(self._leases, _CHECKED_PER_LOCK)):
+        try:
+            oldest = list(itertools.islice(self._leases, _CHECKED_PER_LOCK))
+        except RuntimeError:  # a finalizer or a signal handler has released one meanwhile
+            return
+        for lease in oldest:
             if lease.lost:
-                del self._leases[lease]
-            else:
+                self._leases.pop(lease, None)
+            elif lease in self._leases:
                 self._leases.move_to_end(lease)
 
     def _drop(self, lease: Lease) -> None:

@@ -29,7 +29,7 @@ class Renewals:
         self.timeouts: list[int] = []
         self.may_go = threading.Event()
         self.may_go.set()
-        self.failures: list[Exception] = []
+        self.failures: list[BaseException] = []
 
     @oc.hookimpl(wrapper=True)
     def extend_all(self, leases: list[Any], timeout: int) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import threading
@@ -239,13 +240,20 @@ def test_a_channel_that_hangs_does_not_delay_the_others(
 
 
 @pytest.mark.parametrize(
-    "failure", [oc.ChannelUnavailable("test", "gone", "wait"), ZeroDivisionError()], ids=repr
+    "failure",
+    [
+        oc.ChannelUnavailable("test", "gone", "wait"),
+        ZeroDivisionError(),
+        SystemExit(),
+        asyncio.CancelledError(),
+    ],
+    ids=repr,
 )
 def test_a_renewal_that_failed_is_tried_again(
     storage: Storage,
     renewals: Renewals,
     clock: ManualClock,
-    failure: Exception,
+    failure: BaseException,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Three errors in a row do not lose the lease while there is time."""

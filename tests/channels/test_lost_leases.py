@@ -43,6 +43,31 @@ def test_on_lost_is_called_before_the_deadline_that_extend_set(
     assert clock.now() < lease.deadline
 
 
+def test_extend_of_a_lease_whose_loss_was_reported_meanwhile_is_refused(
+    storage: Storage, clock: ManualClock
+) -> None:
+    """Nobody would renew it, although the request of its owner has set a new deadline."""
+    reported = threading.Event()
+
+    class Late:
+        """The reply comes when the lease has expired for its holder."""
+
+        @oc.hookimpl(wrapper=True)
+        def extend(self) -> Iterator[None]:
+            results = yield
+            clock.advance(lease.remaining())
+            assert reported.wait(20)
+            return results
+
+    channel = storage.open(clock=clock, extensions=[Late()])
+    lease = channel.lock("nightly", ttl=1, on_lost=lambda _: reported.set())
+    with pytest.raises(oc.LockLost, match="not renewed in time"):
+        lease.extend(60)
+    with pytest.raises(oc.LockLost):
+        lease.release()
+    assert channel.lock_info("nightly") is None
+
+
 @pytest.mark.parametrize("ttl", [10, 300], ids=["shorter", "longer"])
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
@@ -118,13 +143,7 @@ with channel.lock("nightly", ttl=60, keep_alive=True):
 """
 
 
-TRIED_AGAIN = """
-refused = threading.Event()
-class Handler(logging.Handler):
-    def emit(self, record):
-        if "could not be renewed" in record.getMessage():
-            refused.set()
-logging.getLogger("ojobchannels").addHandler(Handler())
+SHORTAGE = """
 renewed = threading.Semaphore(0)
 class Renewals:
     @oc.hookimpl(wrapper=True)
@@ -137,12 +156,8 @@ channel = oc.open_channel("renewed")
 lost = threading.Event()
 lease = channel.lock("nightly", ttl=9, keep_alive=True, on_lost=lambda _: lost.set())
 allow_threads(False)
-assert refused.wait(20)
-allow_threads(True)
 assert renewed.acquire(timeout=20)
 lease.check()
-allow_threads(False)
-# The renewal worker is running by now: only the thread that calls `on_lost` cannot be started.
 channel.force_unlock("nightly")
 assert lost.wait(20)
 allow_threads(True)
@@ -172,6 +187,6 @@ def test_a_watched_lock_is_refused_if_no_thread_can_be_started(
 def test_keep_alive_survives_a_shortage_of_threads(
     simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
-    """A renewal without a thread is tried again, and a loss is still reported."""
-    worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
+    """What a thread cannot be started for is done by the scheduler: a renewal, and `on_lost`."""
+    worker = start_worker(NO_THREADS + SHORTAGE, simple_storage)
     assert worker.receive() == "passed"

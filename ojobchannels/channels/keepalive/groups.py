@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.documents import DocumentStore
@@ -10,6 +11,7 @@ from ojobchannels.host.due_times import DueTimes
 
 _LARGEST: Final = 1_000
 _LARGEST_MARGIN: Final = 20_000
+_LOSE_AT = attrgetter("lose_at")
 
 
 class KeptLease(Protocol):
@@ -157,6 +159,19 @@ class Groups:
         group.leases.pop(lease, None)
         if not group.leases:
             self.end(group)
+
+
+def batches(groups: list[Group]) -> Iterator[list[Group]]:
+    """Yield groups of one channel whose leases fit into one request, the most urgent ones first."""
+    batch: list[Group] = []
+    size = 0
+    for group in sorted(groups, key=_LOSE_AT):
+        size += len(group.leases)
+        if batch and size > _LARGEST:
+            yield batch
+            batch, size = [], len(group.leases)
+        batch.append(group)
+    yield batch
 
 
 def renewal_time(lease: KeptLease) -> int:

@@ -3,20 +3,31 @@
 The scheduler itself never blocks: each channel has one worker thread that sends its renewals, so
 that a channel that hangs does not delay the others, and each ``on_lost`` runs on a new thread. The
 threads exist only while there is work. The scheduler ends a second later, so that acquiring and
-releasing leases in quick succession does not start it each time. If no thread can be started,
-renewals are tried again while there is time, and callbacks run on the scheduler thread.
+releasing leases in quick succession does not start it each time. What no thread can be started for,
+a renewal or a callback, runs on the scheduler thread.
 """
 
 import _thread as _thread_api
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import Final
 
 from ojobchannels.channels.documents import DocumentStore
-from ojobchannels.channels.keepalive.groups import Group, Groups, KeptLease, loss_time, renewal_time
+from ojobchannels.channels.keepalive.groups import (
+    Group,
+    Groups,
+    KeptLease,
+    batches,
+    loss_time,
+    renewal_time,
+)
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.host.clock import Clock
@@ -27,6 +38,7 @@ TAKEN_OVER: Final = "the lock was released or taken over by another holder"
 _log = logging.getLogger("ojobchannels.leases")
 _LONGEST_SLEEP = 1_000_000
 _SHORTEST_SLEEP = 2_000
+_DEADLINE = attrgetter("deadline")
 
 
 class KeepAlive:
@@ -108,8 +120,10 @@ class KeepAlive:
             self._run_deferred()
 
     def _step(self) -> bool:
-        """Do what is due, then sleep; return False when there is no more work."""
+        """Do what is due, then sleep; return False when there is no more work for this thread."""
         with self._lock:
+            if self._scheduler is not threading.current_thread():
+                return False  # a signal has cut `_wake_within` short, or `Thread.is_alive`
             self._call_due_alarms()
             for group in list(self._groups.pop_due()):
                 self._look_at(group)
@@ -148,8 +162,9 @@ class KeepAlive:
         if self._scheduler is not None and now < self._wakes_at <= now + pause / 1e6:
             return  # it sleeps, and wakes early enough
         if self._scheduler is None or not self._scheduler.is_alive():
-            self._scheduler = _thread("keep-alive", self._run)
-            _start(self._scheduler)
+            scheduler = _thread("keep-alive", self._run)
+            _start(scheduler)
+            self._scheduler = scheduler
         elif now + pause / 1e6 < self._wakes_at:
             self._changed.notify()
 
@@ -157,17 +172,18 @@ class KeepAlive:
         try:
             self._wake_within(pause)
         except RuntimeError as error:
-            _log.warning("keep-alive is paused until a thread can be started: %s", error)
+            _log_safely("keep-alive is paused until a thread can be started: %s", error)
 
     def _call(self, name: str, target: Callable[[], None]) -> None:
         """Run `target` on a new thread; if none can be started, defer it to the scheduler."""
         try:
             _start(_thread(name, target))
         except RuntimeError as error:
-            _log.warning(
-                "no thread can be started: %s runs on the keep-alive thread: %s", name, error
-            )
-            self._deferred.append((name, target))
+            self._defer(name, target, error)
+
+    def _defer(self, name: str, target: Callable[[], None], error: RuntimeError) -> None:
+        self._deferred.append((name, target))
+        _log_safely("no thread can be started: %s runs on the keep-alive thread: %s", name, error)
 
     def _run_deferred(self) -> None:
         with self._lock:
@@ -176,29 +192,35 @@ class KeepAlive:
             try:
                 target()
             except BaseException:  # noqa: BLE001  the other leases must be kept alive
-                _log.exception("%s failed", name)
+                _log_safely("%s failed", name, exc_info=True)
 
     def _call_due_alarms(self) -> None:
         for owner in list(self._alarm_times.pop_due()):
-            self._call("alarm", self._alarms.pop(owner))
+            call = self._alarms.pop(owner, None)
+            if call is not None:  # None if a signal has cut `drop_alarm` short
+                self._call("alarm", call)
 
     def _hand_to_worker(self, group: Group) -> None:
-        channel = group.channel
-        queue = self._workers.get(channel)
-        if queue is None:
-            queue = SimpleQueue()
-            try:
-                _start(_thread("renewals", lambda: self._work(queue)))
-            except RuntimeError as error:
-                _warn(channel, error)
-                self._groups.end(group)
-                self._try_later(self._groups.members(group))
-                return
-            self._workers[channel] = queue
         group.requested = True
         self._groups.close(group)
         self._groups.plan(group)
-        queue.put(group)
+        try:
+            self._queue_of(group.channel).put(group)
+        except RuntimeError as error:
+            self._defer("a renewal", lambda: self._renew([group]), error)
+
+    def _queue_of(self, channel: DocumentStore) -> SimpleQueue[Group | None]:
+        """Return the queue of the worker of a channel, which is started if there is none.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        queue = self._workers.get(channel)
+        if queue is None:
+            queue = SimpleQueue()
+            _start(_thread("renewals", partial(self._work, queue)))
+            self._workers[channel] = queue
+        return queue
 
     def _try_later(self, leases: list[KeptLease]) -> None:
         now = leases[0].channel.clock.now() if leases else 0
@@ -207,22 +229,29 @@ class KeepAlive:
 
     def _work(self, queue: SimpleQueue[Group | None]) -> None:
         while (group := queue.get()) is not None:
-            self._renew(group)
+            with self._lock:  # the scheduler adds all that are due while it holds this
+                groups = [group, *_waiting(queue)]
+            for batch in batches(groups):
+                self._renew(batch)
 
-    def _renew(self, group: Group) -> None:
+    def _renew(self, groups: list[Group]) -> None:
+        """Renew the leases of groups of one channel, in one request."""
         with self._lock:
-            leases = self._groups.members(group)
-        locked = [lease for lease in leases if lease._extending.acquire(blocking=False)]
+            group_of = {lease: group for group in groups for lease in self._groups.members(group)}
+        locked = [lease for lease in group_of if lease._extending.acquire(blocking=False)]
         try:
-            held = self._extend_all(group.channel, locked) if locked else {}
+            # One that was handed over meanwhile may not be cut short: it has another holder.
+            kept = [lease for lease in locked if self._groups.of(lease) is group_of[lease]]
+            held = self._extend_all(groups[0].channel, kept) if kept else {}
         finally:
             for lease in locked:
                 lease._extending.release()
         with self._lock:
-            self._groups.end(group)
+            for group in groups:
+                self._groups.end(group)
             renewed: dict[int, list[KeptLease]] = {}
             unknown = []
-            for lease in self._groups.members(group):
+            for lease in itertools.chain.from_iterable(map(self._groups.members, groups)):
                 if lease not in held:
                     unknown.append(lease)
                 elif held[lease]:
@@ -230,7 +259,8 @@ class KeepAlive:
                 else:
                     self._lose(lease, TAKEN_OVER)
             for same_ttl in renewed.values():
-                self._groups.add(same_ttl, renewal_time(same_ttl[0]))
+                first = min(same_ttl, key=_DEADLINE)
+                self._groups.add(same_ttl, renewal_time(first))
             self._try_later(unknown)
             self._changed.notify()
 
@@ -239,22 +269,24 @@ class KeepAlive:
         requests = [LeaseRequest(lease._lock_name, lease.token, lease._ttl) for lease in leases]
         sent = channel.clock.now()
         left = min(map(loss_time, leases)) - sent
+        known = {}
         try:
             results = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
+            for lease, request, held in zip(leases, requests, results, strict=True):
+                if held is None:
+                    text = "%r could not be renewed, retrying: its record cannot be read"
+                    _log_safely(text, lease)
+                    continue
+                if held:
+                    lease._renewed(sent, request.ttl)
+                known[lease] = held
         except ChannelError as error:
-            _warn(channel, error)
-            return {}
-        except Exception:  # noqa: BLE001  an extension may raise anything
-            _log.exception("leases on channel %r could not be renewed", channel.name)
-            return {}
-        for lease, request, held in zip(leases, requests, results, strict=True):
-            if held:
-                lease._renewed(sent, request.ttl)
-            elif held is None:
-                _log.warning("%r could not be renewed, retrying: its record cannot be read", lease)
-        return {
-            lease: held for lease, held in zip(leases, results, strict=True) if held is not None
-        }
+            text = "leases on channel %r could not be renewed, retrying: %s"
+            _log_safely(text, channel.name, error)
+        except BaseException:  # noqa: BLE001  an extension may raise anything
+            text = "leases on channel %r could not be renewed"
+            _log_safely(text, channel.name, exc_info=True)
+        return known
 
     def lose(self, lease: KeptLease, reason: str) -> None:
         """Record a loss that the owner noticed, and report it."""
@@ -287,11 +319,23 @@ def _call_on_lost(lease: KeptLease) -> None:
         if lease.on_lost is not None:
             lease.on_lost(lease)
     except BaseException:  # noqa: BLE001  the error of a callback has no caller to go to
-        _log.exception("on_lost of %r failed", lease)
+        _log_safely("on_lost of %r failed", lease, exc_info=True)
 
 
-def _warn(channel: DocumentStore, error: Exception) -> None:
-    _log.warning("leases on channel %r could not be renewed, retrying: %s", channel.name, error)
+def _log_safely(text: str, *args: object, exc_info: bool = False) -> None:
+    """Log a warning, or the error that is handled; a handler that raises must end no renewal."""
+    with suppress(Exception):
+        _log.log(logging.ERROR if exc_info else logging.WARNING, text, *args, exc_info=exc_info)
+
+
+def _waiting(queue: SimpleQueue[Group | None]) -> Iterator[Group]:
+    """Yield the groups that wait in the queue of a worker, for its thread; leave its end there."""
+    while not queue.empty():
+        group = queue.get()
+        if group is None:
+            queue.put(None)
+            return
+        yield group
 
 
 def _thread(name: str, target: Callable[[], None]) -> threading.Thread:
