@@ -72,10 +72,10 @@ def test_a_lease_that_could_not_be_handed_over_is_still_kept_alive(
 def test_a_reply_without_the_results_of_all_leases_is_an_error(
     storage: Storage, renewals: Renewals, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the renewals continue."""
+    """It is logged, no result is taken for that of another lease, and the renewals continue."""
 
     class Short:
-        """Leaves out a result, once."""
+        """Leaves out the first result, once."""
 
         is_first = True
 
@@ -84,18 +84,22 @@ def test_a_reply_without_the_results_of_all_leases_is_an_error(
             results = yield
             if self.is_first:
                 self.is_first = False
-                return results[:-1]
+                return results[1:]
             return results
 
     channel = storage.open(clock=clock, extensions=[Short(), renewals])
-    with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
-        renewals.bring(1, clock)
-        while not renewals.done.acquire(timeout=0.5):
-            lease.check()
-            clock.advance(TTL / 20)
-        renewals.bring(2, clock)
-        lease.check()
+    kept, evicted = (channel.lock(name, ttl=TTL, keep_alive=True) for name in ("kept", "evicted"))
+    channel.force_unlock("evicted")
+    renewals.bring(1, clock)
+    while not renewals.done.acquire(timeout=0.5):
+        kept.check()
+        clock.advance(TTL / 20)
+    renewals.bring(2, clock)
+    kept.check()
     assert "could not be renewed" in caplog.text
+    with pytest.raises(oc.LockLost, match="taken over"):
+        evicted.release()
+    kept.release()
 
 
 def test_a_log_handler_that_raises_ends_no_renewal(

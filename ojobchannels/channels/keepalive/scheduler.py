@@ -272,7 +272,8 @@ class KeepAlive:
         known = {}
         try:
             results = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
-            for lease, request, held in zip(leases, requests, results, strict=True):
+            # As a list: results that are too few may be those of other leases.
+            for lease, request, held in list(zip(leases, requests, results, strict=True)):
                 if held is None:
                     text = "%r could not be renewed, retrying: its record cannot be read"
                     _log_safely(text, lease)
