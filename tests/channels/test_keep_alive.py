@@ -144,14 +144,16 @@ def test_on_lost_comes_before_the_deadline_when_renewals_hang(
     assert losses.empty()
 
 
-def test_on_lost_is_not_called_for_a_release(storage: Storage, renewals: Renewals) -> None:
+def test_on_lost_is_not_called_for_a_release(
+    storage: Storage, renewals: Renewals, clock: ManualClock
+) -> None:
     """Nor for a hand-over, nor for a close."""
-    channel = storage.open(extensions=[renewals])
+    channel = storage.open(clock=clock, extensions=[renewals])
     losses: SimpleQueue[oc.Lease] = SimpleQueue()
     released, given, _ = (
         channel.lock(name, ttl=TTL, keep_alive=True, on_lost=losses.put) for name in "abc"
     )
-    renewals.wait_for(1)
+    renewals.bring(1, clock)
     released.release()
     given.to_document()
     channel.close()

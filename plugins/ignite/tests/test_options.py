@@ -196,10 +196,10 @@ def test_tls_and_a_login_are_checked_on_both_sides(
 
     asyncio.run(use_in_loop())
     with pytest.raises(oc.ChannelUnavailable, match="certificate") as refused:
-        oc.open_channel("orders", node, tls_cert=trusted["tls_cert"], timeout=1)
+        oc.open_channel("orders", node, tls_cert=trusted["tls_cert"], timeout=10)
     assert "ignite:ignite" not in whole_text(refused.value)
     with pytest.raises(oc.ChannelUnavailable, match="compare the options for TLS"):
-        oc.open_channel("orders", node.replace("ignites", "ignite", 1), timeout=0.5)
+        oc.open_channel("orders", node.replace("ignites", "ignite", 1), timeout=3)
     with pytest.raises(oc.InvalidOption, match="check the paths"):
         oc.open_channel("orders", node, tls_ca=str(tmp_path / "missing.pem"))
     url = node.replace("ignite:ignite", f"ignite:{ENCODED}")

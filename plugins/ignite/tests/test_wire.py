@@ -117,7 +117,8 @@ def test_a_malformed_reply_breaks_its_connection(
         broken.append(connection)
         return reply[:-1]
 
-    with oc.open_channel(storage.name, type="ignite", **storage.options, timeout=1) as channel:
+    storage.open(timeout=PATIENT).get("key")  # makes the cache
+    with oc.open_channel(storage.name, type="ignite", **storage.options, timeout=5) as channel:
         with monkeypatch.context() as patched:
             patched.setattr(SocketConnection, "exchange", cut)
             with pytest.raises(oc.ChannelUnavailable):

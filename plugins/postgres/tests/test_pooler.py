@@ -73,6 +73,7 @@ def test_many_threads_exclude_each_other_through_few_connections(
     assert backends[0] <= 4 + 1  # the size of the pool, and the listener
 
 
+@pytest.mark.usefixtures("rare_looks")
 def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
     pooled: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
@@ -90,7 +91,7 @@ def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
         lease.release()
         waiting.result(20).release()
         lags.append(time.monotonic() - released)
-    assert sorted(lags)[2] < 0.2, lags  # a look at the lock would take a quarter of a second
+    assert max(lags) < 20, lags  # a look at the lock would take an hour
 
 
 def test_without_a_direct_connection_waiters_and_subscriptions_poll(

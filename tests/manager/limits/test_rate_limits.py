@@ -107,7 +107,7 @@ def test_a_run_can_wait_for_its_turn(simple_manager: oc.JobManager) -> None:
     second.end()
     assert second.record["startTime"] - first.record["startTime"] >= 1000
     with pytest.raises(oc.RateLimited) as limited:
-        simple_manager.start("call", rate_limit="1/1s", wait=0.05)
+        simple_manager.start("call", rate_limit="1/1h", wait=0.05)
     assert limited.value.waited >= 0.05
 
 
