@@ -24,6 +24,7 @@ _TOO_LARGE: Final = {10334, 17280, 17419, 17420}
 _LOGIN: Final = {18, 8000}
 _NOT_ALLOWED: Final = 13
 _DISK_FULL: Final = 14031
+_NOT_REPLICATED: Final = 20
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -42,7 +43,7 @@ def outcome_of(error: Exception) -> Outcome:
         return Outcome.NOT_DONE
     if isinstance(error, driver.WriteConcernError) or error.timeout or codes(error) & _INTERRUPTED:
         return Outcome.LOST
-    if codes(error) & (_CONFLICT | _TRY_AGAIN | _NOT_PRIMARY):
+    if codes(error) & (_CONFLICT | _TRY_AGAIN | _NOT_PRIMARY) or _is_numbered(error):
         return Outcome.NOT_DONE
     return Outcome.REFUSED
 
@@ -61,6 +62,15 @@ def is_dns_error(error: Exception) -> bool:
     """Return whether the DNS could not be reached, or does not know the name."""
     cause = error.__cause__ or error.__context__  # older drivers set the context only
     return type(cause).__module__.partition(".")[0] == "dns"
+
+
+def _is_numbered(error: Exception) -> bool:
+    """Return whether a server that is not replicated refused a write that the driver had numbered.
+
+    The driver does so after a connection that failed while it was made, which it tries again as if
+    the server were a member of a replica set: so nothing was done.
+    """
+    return _NOT_REPLICATED in codes(error) and "Transaction numbers" in message_of(error)
 
 
 def _outcome_of_connection(error: driver.ConnectionFailure) -> Outcome:

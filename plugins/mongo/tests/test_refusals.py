@@ -15,6 +15,8 @@ from ojobchannels.testing.servers import MongoServer, or_skip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from conftest import Storage
+
 REFUSALS: dict[int, tuple[type[oc.ChannelError], str]] = {
     13: (oc.ChannelUnavailable, "grant the user the role readWrite"),
     18: (oc.ChannelUnavailable, "check username and password"),
@@ -170,3 +172,30 @@ def test_a_snapshot_that_the_server_discarded_is_read_again(faulty: Faulty) -> N
         assert channel.get_all() == [1, 2]
     with faulty.failing("find", times=3, errorCode=239), pytest.raises(oc.ChannelUnavailable):
         channel.get_all()
+
+
+def test_a_write_after_a_connection_that_failed_at_its_start_is_repeated(
+    storage_alone: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver numbers it as for a replica set, which a standalone server refuses."""
+    channel = storage_alone.open()
+    checkout = pymongo.MongoClient._checkout
+    failures: list[pymongo.errors.AutoReconnect] = []
+
+    def check_out(*args: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return checkout(*args, **more)
+
+    def fail_once() -> None:
+        failure = pymongo.errors.AutoReconnect("reset during the handshake")
+        for label in ("SystemOverloadedError", "RetryableError"):  # as its pool labels it
+            failure._add_error_label(label)
+        failures.append(failure)
+
+    monkeypatch.setattr(pymongo.MongoClient, "_checkout", check_out)
+    for number in range(2):
+        fail_once()
+        channel.set("key", number)
+        assert not failures
+        assert channel.get("key") == number
