@@ -55,6 +55,12 @@ class Renewals:
             clock.advance(TTL / 3 + 0.01)
             assert self.done.acquire(timeout=20)
 
+    def bring_retry(self, lease: oc.Lease, clock: ManualClock) -> None:
+        """Let time pass until a renewal comes that succeeds, after those that fail."""
+        while not self.done.acquire(timeout=0.5):
+            lease.check()
+            clock.advance(TTL / 20)
+
 
 @pytest.fixture
 def renewals() -> Iterator[Renewals]:

@@ -158,6 +158,11 @@ lease = channel.lock("nightly", ttl=9, keep_alive=True, on_lost=lambda _: lost.s
 allow_threads(False)
 assert renewed.acquire(timeout=20)
 lease.check()
+allow_threads(True)
+while not any(thread.name == "ojobchannels-renewals" for thread in threading.enumerate()):
+    assert renewed.acquire(timeout=20)
+allow_threads(False)
+# The renewal worker is running by now: only the thread that calls `on_lost` cannot be started.
 channel.force_unlock("nightly")
 assert lost.wait(20)
 allow_threads(True)

@@ -91,9 +91,7 @@ def test_a_reply_without_the_results_of_all_leases_is_an_error(
     kept, evicted = (channel.lock(name, ttl=TTL, keep_alive=True) for name in ("kept", "evicted"))
     channel.force_unlock("evicted")
     renewals.bring(1, clock)
-    while not renewals.done.acquire(timeout=0.5):
-        kept.check()
-        clock.advance(TTL / 20)
+    renewals.bring_retry(kept, clock)
     renewals.bring(2, clock)
     kept.check()
     assert "could not be renewed" in caplog.text
@@ -120,9 +118,7 @@ def test_a_log_handler_that_raises_ends_no_renewal(
     try:
         with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
             clock.advance(TTL / 3)
-            while not renewals.done.acquire(timeout=0.5):
-                lease.check()
-                clock.advance(TTL / 20)
+            renewals.bring_retry(lease, clock)
             renewals.bring(2, clock)
             lease.check()
     finally:
