@@ -91,7 +91,7 @@ def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
         lease.release()
         waiting.result(20).release()
         lags.append(time.monotonic() - released)
-    assert max(lags) < 20, lags  # a look at the lock would take an hour
+    assert sorted(lags)[2] < 0.2, lags  # a look at the lock would take an hour
 
 
 def test_without_a_direct_connection_waiters_and_subscriptions_poll(

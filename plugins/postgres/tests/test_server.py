@@ -223,7 +223,7 @@ def test_a_refused_lock_writes_nothing(server: PostgresServer, admin: Any) -> No
 
 def _writes(admin: Any, work: Callable[[], object]) -> bool:
     """Return whether it writes each time; the server itself writes now and then."""
-    for _ in range(5):
+    for _ in range(3):
         before = _changes(admin)
         work()
         if _changes(admin) == before:
