@@ -259,7 +259,7 @@ def test_what_many_of_a_kind_use_is_measured(
     what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Each number of them has a line with processor time and memory."""
-    quick = ["--counts", "2,3", "--ttl", "0.3", "--seconds", "0.3", "--settling", "0"]
+    quick = ["--counts", "2,3", "--ttl", "1.5", "--seconds", "0.3", "--settling", "0"]
     assert at_scale.main([what, *quick, "--url", f"sqlite:///{tmp_path}/bench.db"]) == 0
     found = re.findall(r"(\d+) (\w+): +[\d.]+ % of a core, +-?[\d.]+ KB", capsys.readouterr().out)
     assert found == [("2", what), ("3", what)]
