@@ -71,14 +71,14 @@ class ManyContract(Contract):
         names = [f"lock {n:04}" for n in range(LOCKS)]
         fences = {name: rivals.lock(channel, name, rivals.A) for name in names}
         assert 0 not in fences.values()
-        assert {info.name: info.fence for info in other.locks()} == fences
+        before = other.locks()
+        assert {info.name: info.fence for info in before} == fences
         assert rivals.unlock(other, names[500], rivals.A) is True
-        requests = [LeaseRequest(name, rivals.A, 90_000) for name in names]
-        results = channel.hook.extend_all(leases=requests, timeout=20_000)
+        results = _extend_all(channel, [LeaseRequest(name, rivals.A, 90_000) for name in names])
         assert results == [number != 500 for number in range(LOCKS)]
-        infos = other.locks()
-        left = {info.name for info in infos}
-        assert max(info.until for info in infos) - min(info.until for info in infos) < 20_000
+        after = other.locks()
+        assert min(info.until for info in after) > max(info.until for info in before)
+        left = {info.name for info in after}
         assert left == {*names} - {names[500]}
         assert all(rivals.unlock(channel, name, rivals.A) for name in sorted(left))
         assert other.locks() == []
@@ -92,6 +92,15 @@ class ManyContract(Contract):
         channel.close()
         assert [info.name for info in other.locks()] == ["kept"]
         kept.release()
+
+
+def _extend_all(channel: Channel, requests: list[LeaseRequest]) -> list[bool]:
+    """Extend the leases, and request again those that a slow server did not reach."""
+    results = channel.hook.extend_all(leases=requests, timeout=20_000)
+    missed = [request for request, held in zip(requests, results, strict=True) if held is None]
+    assert len(missed) < len(requests)
+    later = iter(_extend_all(channel, missed) if missed else ())
+    return [next(later) if held is None else held for held in results]
 
 
 def _fill(channel: Channel) -> list[int]:

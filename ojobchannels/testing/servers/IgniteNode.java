@@ -32,6 +32,7 @@ import org.apache.ignite.ssl.SslContextFactory;
 public class IgniteNode {
     private static final String HOST = "127.0.0.1";
     private static final int THREADS = 4;
+    private static final int BUFFER = 64 << 10;
     private static final long MEGABYTE = 1 << 20;
 
     /** By the port of another node, the port to connect to in its place. */
@@ -85,6 +86,9 @@ public class IgniteNode {
             .setHost(HOST)
             .setPort(Integer.getInteger("node.port"))
             .setPortRange(0)
+            // Otherwise a connection takes megabytes: the size of the buffers of a loopback socket.
+            .setSocketSendBufferSize(BUFFER)
+            .setSocketReceiveBufferSize(BUFFER)
             .setThreadPoolSize(THREADS);
         String keys = System.getProperty("node.keys");
         if (keys != null) {
@@ -105,10 +109,12 @@ public class IgniteNode {
 
     private static DataStorageConfiguration storage() {
         boolean persistent = Boolean.getBoolean("node.persistent");
+        // Each cache takes eight megabytes, and a node without a disk ends when its memory is full.
+        long limit = (persistent ? 128 : 1024) * MEGABYTE;
         DataStorageConfiguration storage = new DataStorageConfiguration()
             .setDefaultDataRegionConfiguration(new DataRegionConfiguration()
                 .setInitialSize(16 * MEGABYTE)
-                .setMaxSize(128 * MEGABYTE)
+                .setMaxSize(limit)
                 .setPersistenceEnabled(persistent));
         if (persistent) {
             storage.setWalMode(WALMode.FSYNC)

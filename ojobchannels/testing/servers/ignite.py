@@ -46,7 +46,7 @@ jdk.management/com.sun.management.internal
 """.split()
 """The packages of the JDK that Ignite reaches into."""
 _JVM: Final = (
-    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms32m", "-Xmx256m", "-Xss512k"),
+    *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms32m", "-Xmx512m", "-Xss512k"),
     "-XX:+IgnoreUnrecognizedVMOptions",  # an old JVM has no archives
     "-Djava.net.preferIPv4Stack=true",
     *("-DIGNITE_QUIET=true", "-DIGNITE_NO_ASCII=true", "-DIGNITE_UPDATE_NOTIFIER=false"),

@@ -198,6 +198,15 @@ class Server:
                 raise self._failed(f"{failure} within {_PATIENCE:g} s")
             time.sleep(_PAUSE)
 
+    def check(self) -> None:
+        """Check that a server that was started still runs.
+
+        Raises:
+            ServerFailed: It has ended without a call of `shut_down` or `kill`.
+        """
+        if self._process is not None and (status := self._process.poll()) is not None:
+            raise self._failed(f"ended by itself, with exit status {status}")
+
     def _command(self) -> list[str]:
         """Return the arguments of the program."""
         raise NotImplementedError
@@ -304,12 +313,14 @@ def url_of(variable: str, server: Callable[[], Server]) -> Iterator[str]:
 
     Raises:
         ServerMissing: The variable is not set, and no server is installed.
+        ServerFailed: It did not start, or ended before the block did.
     """
     if url := os.environ.get(variable):
         yield url
         return
     with server() as running:
         yield running.url
+        running.check()
 
 
 def _is_true(condition: Callable[[], bool]) -> bool:

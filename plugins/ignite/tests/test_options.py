@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,7 @@ import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.servers import Certificates, IgniteServer, or_skip
 from ojobchannels_ignite.options import Settings, parse_url, settings_of
+from ojobchannels_ignite.testing import SharedIgnite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +125,22 @@ def test_channels_of_two_caches_are_independent(cache_url: str) -> None:
         assert other.get("key") is None
         with one.lock("nightly", ttl=30):
             other.lock("nightly", ttl=30).release()
+
+
+@pytest.mark.thorough
+def test_a_node_of_the_tests_has_memory_for_many_tests(url: str) -> None:
+    """Each test process has one or more, with connections; a node whose memory is full ends."""
+    server = SharedIgnite(url)
+    tokens = [f"ojobtest-{secrets.token_hex(6)}" for _ in range(20)]
+    with ExitStack() as opened:
+        channels = []
+        for token in tokens:
+            opened.callback(server.clear, token)
+            channels.append(opened.enter_context(oc.open_channel("orders", server.url_of(token))))
+            channels[-1].set("key", token)
+        for _ in range(300):
+            opened.enter_context(socket.create_connection(server.address))
+        assert [channel.get("key") for channel in channels] == tokens
 
 
 def test_a_cache_that_was_made_for_something_else_is_refused(cache_url: str) -> None:

@@ -23,7 +23,7 @@ from ojobchannels.testing.servers import (
     resp,
 )
 from ojobchannels.testing.servers.ports import HOST
-from ojobchannels.testing.servers.process import Server
+from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import find
 from tests.testing.servers.processes import ended, listeners, watcher_of
 
@@ -43,6 +43,9 @@ class Script(Server):
     def __init__(self, script: str) -> None:
         super().__init__(NOWHERE, Path("/bin/sh"))
         self._script = script
+
+    def url_at(self, address: tuple[str, int]) -> str:
+        return f"script://{address[0]}:{address[1]}"
 
     def is_ready(self) -> bool:
         return "ready" in self.log
@@ -105,6 +108,23 @@ def test_a_failed_start_shows_the_log_and_leaves_nothing() -> None:
     assert " ended; " in str(caught.value)
     with pytest.raises(RuntimeError, match="start it first"):
         _ = server.folder
+
+
+def test_a_server_that_ended_by_itself_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the block that used it, which may have noticed nothing; it has the end of the log."""
+    monkeypatch.delenv("OJOBCHANNELS_TEST_REDIS", raising=False)
+    dying = Script("trap 'echo no memory; exit 130' USR1; echo ready; while :; do sleep 0.05; done")
+
+    def use() -> None:
+        with url_of("OJOBCHANNELS_TEST_REDIS", lambda: dying):
+            process = os.pidfd_open(dying.pid)
+            dying.check()
+            os.kill(dying.pid, signal.SIGUSR1)
+            assert ended(process)
+
+    reason = r"(?s)/bin/sh ended by itself, with exit status 130; .*\nready\nno memory"
+    with pytest.raises(ServerFailed, match=reason):
+        use()
 
 
 def test_a_missing_library_is_reported_with_the_installation_command() -> None:
