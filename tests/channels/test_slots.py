@@ -121,7 +121,7 @@ def test_a_waiter_whose_wake_up_is_lost_looks_itself() -> None:
 
 def test_a_waiter_that_died_delays_the_others_for_a_moment_only(channel: oc.Channel) -> None:
     """Its place at the head of the queue is a lease as well."""
-    dead = {"name": "nightly\x1fturn", "token": "dead", "ttl": 100, "holder": {"pid": 1}}
+    dead = {"name": "nightly\x1fturn", "token": "dead", "ttl": 1000, "holder": {"pid": 1}}
     channel.hook.lock(**dead, waits=False)
     assert channel.try_lock("nightly", ttl=60, slots=2) is None, "a newcomer passed the queue"
     assert channel.lock("nightly", ttl=60, slots=2, wait=20).slot == 1

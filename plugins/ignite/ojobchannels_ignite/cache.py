@@ -51,14 +51,17 @@ def check(connection: Connection) -> None:
     """
     settings = connection.cluster.settings
 
-    def create(at: Requests, _: bool) -> Steps[dict[int, Any]]:
+    def create(at: Requests, _: bool) -> Steps[None]:
         properties = _properties(settings.cache, settings.backups)
         yield from at.ask(cache_get_or_create_with_config, properties)
         configuration: dict[int, Any] = yield from at.ask(cache_get_configuration, at.info())
+        _check(configuration, settings.cache)  # before SQL, which another cache may be without
         yield from _warn_of_clock_changes(at)
-        return configuration
 
-    configuration = drive(connection.calling(_OPEN, create))
+    drive(connection.calling(_OPEN, create))
+
+
+def _check(configuration: dict[int, Any], cache: str) -> None:
     wrong = [text for code, (value, text) in _REQUIRED.items() if configuration[code] != value]
     if configuration[prop.PROP_PARTITION_LOSS_POLICY] not in (
         PartitionLossPolicy.READ_WRITE_SAFE,
@@ -69,7 +72,7 @@ def check(connection: Connection) -> None:
     if [entity["table_name"].upper() for entity in entities] != [TABLE]:
         wrong.append(f"the table {TABLE}")
     if wrong:
-        reason = f"the cache {settings.cache!r} exists without {', '.join(wrong)}"
+        reason = f"the cache {cache!r} exists without {', '.join(wrong)}"
         advice = "name another cache, which is then created, or remove this one"
         raise InvalidOption("option 'cacheName'", reason, advice)
 

@@ -57,7 +57,7 @@ def test_scripts_are_sent_again_to_a_server_that_lost_them(server: RedisServer) 
 
 def test_calls_on_a_stopped_server_end_by_their_timeout(server: RedisServer) -> None:
     """And later ones work, when its process continues."""
-    with oc.open_channel("orders", server.url, timeout=0.5) as channel:
+    with oc.open_channel("orders", server.url, timeout=1) as channel:
         channel.set("key", 1)
         server.pause()
         with pytest.raises(oc.OutcomeUnknown):
@@ -67,8 +67,8 @@ def test_calls_on_a_stopped_server_end_by_their_timeout(server: RedisServer) -> 
         began = time.monotonic()
         with pytest.raises(oc.ChannelTimeout) as late:
             channel.get("key")
-        assert 0.4 < time.monotonic() - began < 15
-        assert late.value.seconds == 0.5
+        assert 0.9 < time.monotonic() - began < 15
+        assert late.value.seconds == 1
         server.resume()
         assert channel.get("key", default="popped") in (1, "popped")
 
@@ -105,7 +105,7 @@ def test_a_server_that_becomes_a_replica_refuses_writes_and_says_why(
     """The call tries until its timeout whether it was a failover."""
     with (
         RedisServer() as other,
-        oc.open_channel("orders", server.url, timeout=0.3) as channel,
+        oc.open_channel("orders", server.url, timeout=1) as channel,
     ):
         server.command("REPLICAOF", "127.0.0.1", str(other.port))
         with pytest.raises(oc.ChannelUnavailable, match="it is a replica now"):
