@@ -40,6 +40,7 @@ class _Alone:
         return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
 
 
+@pytest.mark.thorough
 class TestMongoAlone(
     _Alone,
     SubscribeContract,

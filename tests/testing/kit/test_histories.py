@@ -144,6 +144,7 @@ def test_one_planted_overlap_is_found(history: list[HeldLease], data: st.DataObj
 
 
 @pytest.mark.torture
+@pytest.mark.thorough
 def test_a_million_leases_take_seconds() -> None:
     """Also with a violation among them."""
     history = [

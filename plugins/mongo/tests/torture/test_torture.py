@@ -12,8 +12,10 @@ FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 on_each = pytest.mark.parametrize(
     ("channel", "faults"),
-    [("mongo", FAULTS), ("mongo-replicas", (*FAULTS, "stepdown"))],
-    ids=["standalone", "replicated"],
+    [
+        pytest.param("mongo", FAULTS, id="standalone", marks=pytest.mark.thorough),
+        pytest.param("mongo-replicas", (*FAULTS, "stepdown"), id="replicated"),
+    ],
 )
 
 
