@@ -18,6 +18,7 @@ _ON_ONE_HOST = frozenset(
     frozenset({"crash_release"} if sys.platform == "linux" else ())
 )
 _CLOCK = Option("clock", object, "the clock that judges leases", HOST_CLOCK)
+_LONGEST_TIMEOUT = 3600
 _TIMEOUT = Option(
     "timeout", float, "seconds to wait for other processes that use the storage", 10.0
 )
@@ -83,6 +84,9 @@ def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:
     def open(channel: str, options: Mapping[str, Any]) -> object:
         if type != "simple" and sys.platform == "win32":
             raise NotSupported(channel, f"type {type!r} on Windows", "use type simple there")
+        if not 0 <= options.get("timeout", 0) <= _LONGEST_TIMEOUT:
+            advice = f"pass seconds, at most {_LONGEST_TIMEOUT}"
+            raise InvalidOption("option 'timeout'", "it is out of range", advice)
         module = importlib.import_module(f"ojobchannels.backends.{type}.backend")
         backend: object = module.open_backend(channel, **options)
         return backend

@@ -1,15 +1,17 @@
 """Checks of the arguments of channel operations."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from ojobchannels.errors import InvalidOption
+from ojobchannels.errors import InvalidOption, shown
 
 Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
 
 _SHORTEST_TTL: Final = 10
 _LONGEST_TTL: Final = 100 * 365 * 86_400_000
+_LARGEST: Final = 2**63 - 1
 
 
 def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL) -> int:
@@ -36,11 +38,36 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
 
 
 def checked_fence(fence: int | None) -> int | None:
-    """Return the fence if it is an integer or None.
+    """Return the fence if it is an integer from 0 to 2**63 - 1, or None.
 
     Raises:
-        InvalidOption: The fence is of another type.
+        InvalidOption: It is something else.
     """
-    if fence is not None and (isinstance(fence, bool) or not isinstance(fence, int)):
-        raise InvalidOption("fence", f"{fence!r} is not an integer", "pass lease.fence")
-    return fence
+    if fence is None or (_is_integer(fence) and 0 <= fence <= _LARGEST):
+        return fence
+    reason = f"{fence!r} is not an integer from 0 to 2**63 - 1"
+    raise InvalidOption("fence", reason, "pass lease.fence")
+
+
+def check_position(after: int | None) -> None:
+    """Raise InvalidOption unless it is None or an integer of 64 bits, as positions are."""
+    if after is not None and not (_is_integer(after) and abs(after) <= _LARGEST):
+        reason = f"{after!r} is not a position"
+        raise InvalidOption("after", reason, "pass the position of an item")
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise InvalidOption unless it is None or an integer that is not negative."""
+    if limit is not None and not (_is_integer(limit) and limit >= 0):
+        reason = f"{limit!r} is not a number of results"
+        raise InvalidOption("limit", reason, "pass a positive integer, or None for all")
+
+
+def check_mapping(option: str, value: object) -> None:
+    """Raise InvalidOption unless it is a map."""
+    if not isinstance(value, Mapping):
+        raise InvalidOption(option, f"{shown(value)} is not a map", "pass a dict")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -3,9 +3,9 @@
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ojobchannels.channels.arguments import checked_fence
+from ojobchannels.channels.arguments import check_limit, check_position, checked_fence
 from ojobchannels.documents import Document, Item, Key, check_key, check_value
-from ojobchannels.errors import NotSupported
+from ojobchannels.errors import InvalidOption, NotSupported, shown
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
 from ojobchannels.host.clock import Clock
 
@@ -125,7 +125,7 @@ class DocumentStore:
         Raises:
             NotSupported: There is more than one, and the backend lacks ``atomic_batches``.
         """
-        checked = [check_key(key) for key in keys]
+        checked = checked_keys(keys)
         self._check_batch(len(checked))
         removed: int = self.hook.unset_all(keys=checked) if checked else 0
         return removed
@@ -199,7 +199,12 @@ def pages(
     Args:
         limit: The number of items to read; None reads all. The generator is sent each page.
         after: The position after which the first page starts.
+
+    Raises:
+        InvalidOption: The limit is negative, or one of them is not an integer.
     """
+    check_limit(limit)
+    check_position(after)
     left, size = limit, _FIRST_PAGE  # pages grow: many callers stop after a few items
     while left is None or left > 0:
         size = size if left is None else min(left, size)
@@ -216,11 +221,28 @@ def checked_items(
     items: Mapping[Any, Document] | Iterable[tuple[Document, Document]],
 ) -> list[tuple[Key, Document]]:
     """Return the keys and values of `set_all` if they are valid."""
+    pairs = items.items() if isinstance(items, Mapping) else items
     checked = []
-    for key, value in items.items() if isinstance(items, Mapping) else items:
+    advice = "pass a map of keys to values, or pairs of them"
+    for pair in _each("items", pairs, "pairs", advice):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InvalidOption("items", f"{shown(pair)} is not a pair of key and value", advice)
+        key, value = pair
         check_value(value)
         checked.append((check_key(key), value))
     return checked
+
+
+def checked_keys(keys: Iterable[Document]) -> list[Key]:
+    """Return the keys of `unset_all` if they are valid."""
+    return [check_key(key) for key in _each("keys", keys, "keys", "pass a list of them")]
+
+
+def _each(option: str, values: Any, kind: str, advice: str) -> Iterable[Any]:
+    """Return the values if there can be several; a text is one, not a list of its characters."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidOption(option, f"{shown(values)} is not a list of {kind}", advice)
+    return values
 
 
 def check_match(match: Document) -> None:

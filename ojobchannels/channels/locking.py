@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from ojobchannels import errors
 from ojobchannels.channels.acquire import Request, acquire, this_holder
-from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.channels.arguments import Duration, check_mapping, milliseconds
 from ojobchannels.channels.held_locks import HeldLocks
 from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
@@ -138,9 +138,10 @@ class Locking(HeldLocks):
             LockLost: The lease has ended.
             InvalidOption: It is not such a document, or belongs to another channel.
         """
+        check_mapping("lease document", document)
         try:
             name, token, fence = document["name"], document["token"], document["fence"]
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise errors.InvalidOption(
                 "lease document", f"{error} is missing", "pass the result of to_document"
             ) from error
@@ -152,6 +153,10 @@ class Locking(HeldLocks):
             check_synchronous("on_lost", on_lost)
         slots = check_count("slots", document.get("slots", 1))
         slot = check_count("slot", document.get("slot", 1))
+        check_lock(name, slots)
+        if not isinstance(token, str):
+            advice = "pass the result of to_document"
+            raise errors.InvalidOption("lease document", "its token is not a string", advice)
         holder = this_holder() | ({"slots": slots} if slots > 1 else {})
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(
@@ -188,6 +193,7 @@ class Locking(HeldLocks):
         """Check the arguments of `lock`, and return the request for it, by other hooks if given."""
         checked = check_lock(name, check_count("slots", slots))
         if holder is not None:
+            check_mapping("holder", holder)
             check_value(dict(holder))
         if on_lost is not None:
             check_synchronous("on_lost", on_lost)

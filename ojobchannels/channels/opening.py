@@ -62,6 +62,9 @@ def prepared(
     The arguments and the errors are those of `open_channel`. Relative paths in the configuration
     are relative to the working directory now.
     """
+    if config is not None and "type" in options:
+        advice = "pass either a configuration, such as a URL, or keywords"
+        raise InvalidOption("option 'type'", "the configuration gives the type", advice)
     if isinstance(config, str):
         type, url_options = from_url(config)
         options = {**url_options, **options}

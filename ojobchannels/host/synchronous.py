@@ -27,12 +27,14 @@ def check_synchronous(option: str, function: object) -> None:
     """Check that a call of a function does its work before it returns.
 
     Raises:
-        InvalidOption: It is a coroutine function or a generator.
+        InvalidOption: It is a coroutine function or a generator, or cannot be called.
     """
     while isinstance(function, functools.partial):
         function = function.func
     if _is_ordinary(function):  # each run of a job asks; `inspect` takes ten times as long
         return
+    if not callable(function):
+        raise InvalidOption(option, f"{function!r} cannot be called", "pass a function")
     for tested in (function, inspect.getattr_static(function, "__call__", None)):
         for kind, matches in _KINDS.items():
             if matches(tested):

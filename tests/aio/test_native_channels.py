@@ -36,6 +36,21 @@ def test_a_loop_does_not_wait_while_a_driver_is_imported(
     assert threading.get_ident() not in threads
 
 
+def test_a_text_is_refused_where_a_batch_is_expected() -> None:
+    """Its characters would be taken for keys."""
+
+    async def test() -> None:
+        async with oc.open_async_channel("misused", type="native") as channel:
+            await channel.set("1", 1)
+            pairs: Any = ["12"]
+            for misuse in (channel.unset_all("1"), channel.set_all(pairs)):
+                with pytest.raises(oc.InvalidOption):
+                    await misuse
+            assert await channel.get_keys() == ["1"]
+
+    asyncio.run(test())
+
+
 def test_a_cancelled_request_that_fails_is_not_followed_by_another_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

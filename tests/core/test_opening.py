@@ -125,7 +125,10 @@ WRONG: list[tuple[Any, dict[str, Any], list[str]]] = [
     ("file://host/x.json", {}, ["does not name a file", "file:///"]),
     ("simple://host", {}, ["has a host or a path"]),
     ("sqlite:///x.db?durble=false", {}, ["did you mean 'durable'?"]),
-    ("sqlite:///x.db", {"type": "db"}, ["'type'"]),
+    ("sqlite:///x.db", {"type": "db"}, ["'type'", "the configuration gives the type"]),
+    ({"args": {"file": "x"}}, {"type": "db"}, ["'type'", "either a configuration"]),
+    ("sqlite:///x.db?timeout=-1", {}, ["'timeout'", "out of range"]),
+    ("file:///x.json", {"timeout": float("inf")}, ["'timeout'", "at most 3600"]),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ojobchannels.aio.channel import AsyncChannel
 from ojobchannels.channels.arguments import checked_fence
-from ojobchannels.channels.documents import check_match, checked_items, pages
+from ojobchannels.channels.documents import check_match, checked_items, checked_keys, pages
 from ojobchannels.documents import Document, Item, check_key, check_value
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
 
@@ -74,7 +74,7 @@ class NativeDocuments(AsyncChannel):
             await self._call("set_all", items=checked)
 
     async def unset_all(self, keys: Iterable[Document]) -> int:
-        checked = [check_key(key) for key in keys]
+        checked = checked_keys(keys)
         self.sync._check_batch(len(checked))
         removed: int = await self._call("unset_all", keys=checked) if checked else 0
         return removed

@@ -17,7 +17,7 @@ from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.protocol.requests import Requests
 from ojobchannels_ignite.protocol.wire import FOREVER
 from ojobchannels_ignite.reader import Reader
-from ojobchannels_ignite.rows import Entries, Row, checked_fence
+from ojobchannels_ignite.rows import Entries, Row
 
 _GET_SET: Final = remote.GET_SET._replace(rule=Rule.REPEATABLE)
 _POP: Final = remote.POP._replace(rule=Rule.REPEATABLE)
@@ -106,7 +106,6 @@ class Documents:
             present = row.value
             return self._with(row, key, value, fence) if fits(match, present) else None
 
-        checked_fence(fence)
         row = yield from self._changing(_GET_SET, key, store)
         return Compared(False, present) if row is None else Compared(True, row.value)
 
@@ -135,7 +134,6 @@ class Documents:
         return True
 
     def _setting(self, key: Key, value: Document, fence: int | None) -> Steps[bool]:
-        checked_fence(fence)
         yield from self._changing(remote.SET, key, lambda row: self._with(row, key, value, fence))
         return True
 
@@ -144,7 +142,6 @@ class Documents:
             new = self._with(row, key, MISSING, fence)
             return None if (new.value, new.mark) == (row.value, row.mark) else new
 
-        checked_fence(fence)
         row = yield from self._changing(remote.UNSET, key, remove)
         return row is not None and row.value is not MISSING
 

@@ -8,13 +8,11 @@ import secrets
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import Document, Item, decode, encode
-from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import MISSING
 from ojobchannels_ignite.protocol.wire import FOREVER
 
 _POSITION: Final = 20
 _HIGHEST: Final = 10**_POSITION - 1
-_FENCES: Final = range(-(2**63), 2**63)
 _GONE_TTL: Final = 60_000
 """Milliseconds for which a removal is remembered, so that a repeated request finds it."""
 
@@ -114,17 +112,6 @@ class Entries:
 def new_writer() -> str:
     """Return an identifier for a request."""
     return secrets.token_hex(8)
-
-
-def checked_fence(fence: int | None) -> int | None:
-    """Return the fence.
-
-    Raises:
-        InvalidOption: It has more than 64 bits.
-    """
-    if fence is not None and fence not in _FENCES:
-        raise InvalidOption("fence", f"{fence} has more than 64 bits", "pass lease.fence")
-    return fence
 
 
 class LockState(NamedTuple):

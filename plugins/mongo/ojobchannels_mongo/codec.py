@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
 from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode
-from ojobchannels.errors import InvalidOption, InvalidValue
+from ojobchannels.errors import InvalidValue
 from ojobchannels.hookspecs import MISSING
 
 _LARGEST: Final = 16 * 1024 * 1024
@@ -18,7 +18,6 @@ _REST: Final = 64  # upper bound of the bytes that the server adds to a row
 _REFERENCE: Final = b"$ref\x00"
 _LAST_POSITION: Final = 2**64 - 1
 _BEYOND_ALL_KEYS: Final = "\U0010ffff"
-_FENCES: Final = range(-(2**63), 2**63)
 
 _ORDER: Final = {"o": {"$type": "timestamp"}}
 _OF_REMOVAL: Final = {"gone": 1, "by": 1, "was": 1}
@@ -52,11 +51,10 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
 
     Raises:
         InvalidValue: The row would be larger than the server accepts.
-        InvalidOption: The fence has more than 64 bits.
     """
     row = {"c": channel, "k": key.written(), "v": value}
     if fence is not None:
-        row["f"] = checked_fence(fence)
+        row["f"] = fence
     packed, obsolete = bson.encode(row), _OF_TEXT
     if _REFERENCE in packed:
         row["j"] = encode(row.pop("v"))
@@ -65,17 +63,6 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
     if size > _LARGEST:
         raise InvalidValue("$", f"with its key it has {size} bytes; MongoDB accepts {_LARGEST}")
     return {"$set": RawBSONDocument(packed), "$unset": obsolete, "$currentDate": _ORDER}
-
-
-def checked_fence(fence: int) -> int:
-    """Return the fence.
-
-    Raises:
-        InvalidOption: It has more than 64 bits.
-    """
-    if fence not in _FENCES:
-        raise InvalidOption("fence", f"{fence} has more than 64 bits", "pass lease.fence")
-    return fence
 
 
 def value_of(row: Mapping[str, Any] | None) -> Document:

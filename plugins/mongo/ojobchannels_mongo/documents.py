@@ -332,7 +332,7 @@ class Documents:
 
 
 def _mark_below(fence: int | None) -> Row:
-    return {} if fence is None else {"f": statements.not_marked_beyond(codec.checked_fence(fence))}
+    return {} if fence is None else {"f": statements.not_marked_beyond(fence)}
 
 
 def _left(ends: float) -> float:

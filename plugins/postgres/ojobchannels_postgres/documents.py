@@ -18,7 +18,7 @@ from ojobchannels.documents import (
     parts_of_text,
     values_of,
 )
-from ojobchannels.errors import InvalidOption, InvalidValue, StaleFence
+from ojobchannels.errors import InvalidValue, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels.steps import Steps, performed
@@ -58,7 +58,7 @@ class Documents:
         if fence is None:
             yield from self._run(remote.SET, statements.PUT, *row)
             return True
-        row = (*row, _checked(fence))
+        row = (*row, fence)
         if not (yield from self._run(remote.SET, statements.PUT_FENCED, *row)):
             yield from self._check_mark(key, fence)
         return True
@@ -71,7 +71,7 @@ class Documents:
                 (statements.REMOVE, (self._connection.id, row_id(key)))
             ]
         else:
-            row = (self._connection.id, row_id(key), _checked(fence))
+            row = (self._connection.id, row_id(key), fence)
             steps = [(statements.MARK_IF_NEWEST, row), (statements.REMOVE_MARKED, row)]
         rows, again = yield from self._in_one(remote.UNSET, steps)
         removed = bool(rows[-1])
@@ -208,7 +208,7 @@ class Documents:
         statement: str = statements.PUT_NEW
         row: tuple[str | int, ...] = _row(key, value)
         if fence is not None:
-            statement, row = statements.PUT_NEW_FENCED, (*row, _checked(fence))
+            statement, row = statements.PUT_NEW_FENCED, (*row, fence)
         ((stored, present, _),) = yield from self._run(
             remote.GET_SET, statement, *row, seconds=_left(ends)
         )
@@ -229,7 +229,7 @@ class Documents:
         statement: str = statements.REPLACE
         row: tuple[str | int, ...] = (*_row(key, value), rows[0][1])
         if fence is not None:
-            statement, row = statements.REPLACE_FENCED, (*row, _checked(fence))
+            statement, row = statements.REPLACE_FENCED, (*row, fence)
         if (yield from self._run(remote.GET_SET, statement, *row, seconds=_left(ends))):
             return Compared(True, present)
         yield from self._check_mark(key, fence)
@@ -276,12 +276,6 @@ def _row(key: Key, value: Document) -> tuple[str, str, str]:
     if len(text) > _LARGEST // 4 and (size := len(text.encode())) > _LARGEST:
         raise InvalidValue("$", f"it has {size} bytes; at most {_LARGEST} are accepted")
     return row_id(key), key.written(), text
-
-
-def _checked(fence: int) -> int:
-    if not _FIRST <= fence <= _LAST:
-        raise InvalidOption("fence", f"{fence} has more than 64 bits", "pass lease.fence")
-    return fence
 
 
 def _parts(match: Document) -> list[str]:

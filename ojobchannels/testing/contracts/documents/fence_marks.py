@@ -190,9 +190,9 @@ class FenceContract(Contract):
             assert channel.get_set(fence, "key", fence + 1, fence=fence) == fence
             assert channel.unset("key", fence=fence) is True
 
-    @pytest.mark.parametrize("fence", [True, "5", 5.0, [5]], ids=repr)
+    @pytest.mark.parametrize("fence", [True, "5", 5.0, [5], -1, 2**63], ids=repr)
     def test_a_fence_must_be_an_integer(self, channel: Channel, fence: Any) -> None:
-        """Other values are refused before anything is written."""
+        """From 0 to 2**63 - 1; other values are refused before anything is written."""
         channel.set("key", 1)
         for attempt in _fenced_writes(channel, 1, fence):
             with pytest.raises(InvalidOption, match="fence"):
