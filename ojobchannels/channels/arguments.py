@@ -63,10 +63,10 @@ def check_limit(limit: int | None) -> None:
         raise InvalidOption("limit", reason, "pass a positive integer, or None for all")
 
 
-def check_mapping(option: str, value: object) -> None:
-    """Raise InvalidOption unless it is a map."""
+def check_mapping(option: str, value: object, advice: str) -> None:
+    """Raise InvalidOption with that advice unless it is a map."""
     if not isinstance(value, Mapping):
-        raise InvalidOption(option, f"{shown(value)} is not a map", "pass a dict")
+        raise InvalidOption(option, f"{shown(value)} is not a map", advice)
 
 
 def _is_integer(value: object) -> bool:

@@ -138,13 +138,12 @@ class Locking(HeldLocks):
             LockLost: The lease has ended.
             InvalidOption: It is not such a document, or belongs to another channel.
         """
-        check_mapping("lease document", document)
+        advice = "pass the result of to_document"
+        check_mapping("lease document", document, advice)
         try:
             name, token, fence = document["name"], document["token"], document["fence"]
         except KeyError as error:
-            raise errors.InvalidOption(
-                "lease document", f"{error} is missing", "pass the result of to_document"
-            ) from error
+            raise errors.InvalidOption("lease document", f"{error} is missing", advice) from error
         if document.get("channel", self.name) != self.name:
             reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
             advice = "open that channel to take over the lease"
@@ -155,7 +154,6 @@ class Locking(HeldLocks):
         slot = check_count("slot", document.get("slot", 1))
         check_lock(name, slots)
         if not isinstance(token, str):
-            advice = "pass the result of to_document"
             raise errors.InvalidOption("lease document", "its token is not a string", advice)
         holder = this_holder() | ({"slots": slots} if slots > 1 else {})
         sent = self.clock.now()
@@ -193,7 +191,7 @@ class Locking(HeldLocks):
         """Check the arguments of `lock`, and return the request for it, by other hooks if given."""
         checked = check_lock(name, check_count("slots", slots))
         if holder is not None:
-            check_mapping("holder", holder)
+            check_mapping("holder", holder, "pass a dict")
             check_value(dict(holder))
         if on_lost is not None:
             check_synchronous("on_lost", on_lost)
