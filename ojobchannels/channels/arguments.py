@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from math import isfinite
 from typing import Final, TypeAlias
 
 from ojobchannels.errors import InvalidOption, shown
@@ -43,7 +44,7 @@ def checked_fence(fence: int | None) -> int | None:
     Raises:
         InvalidOption: It is something else.
     """
-    if fence is None or (_is_integer(fence) and 0 <= fence <= _LARGEST):
+    if fence is None or (is_integer(fence) and 0 <= fence <= _LARGEST):
         return fence
     reason = f"{fence!r} is not an integer from 0 to 2**63 - 1"
     raise InvalidOption("fence", reason, "pass lease.fence")
@@ -51,14 +52,14 @@ def checked_fence(fence: int | None) -> int | None:
 
 def check_position(after: int | None) -> None:
     """Raise InvalidOption unless it is None or an integer of 64 bits, as positions are."""
-    if after is not None and not (_is_integer(after) and abs(after) <= _LARGEST):
+    if after is not None and not (is_integer(after) and abs(after) <= _LARGEST):
         reason = f"{after!r} is not a position"
         raise InvalidOption("after", reason, "pass the position of an item")
 
 
 def check_limit(limit: int | None) -> None:
     """Raise InvalidOption unless it is None or an integer that is not negative."""
-    if limit is not None and not (_is_integer(limit) and limit >= 0):
+    if limit is not None and not (is_integer(limit) and limit >= 0):
         reason = f"{limit!r} is not a number of results"
         raise InvalidOption("limit", reason, "pass a positive integer, or None for all")
 
@@ -69,5 +70,11 @@ def check_mapping(option: str, value: object, advice: str) -> None:
         raise InvalidOption(option, f"{shown(value)} is not a map", advice)
 
 
-def _is_integer(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether it is a finite number; a boolean is not."""
+    return is_integer(value) or (isinstance(value, float) and isfinite(value))
+
+
+def is_integer(value: object) -> bool:
+    """Return whether it is an integer; a boolean is not."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -309,7 +309,8 @@ class JobMisuse(JobError, RuntimeError):
 
     def __init__(self, job: str, reason: str, advice: str) -> None:
         self.job, self.reason, self.advice = job, reason, advice
-        super().__init__(f"job {job!r}: {reason}; {advice}")
+        where = f"job {job!r}: " if job else ""
+        super().__init__(f"{where}{reason}; {advice}")
 
 
 class AlertNotSent(JobError, RuntimeError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from ojobchannels.channels.arguments import milliseconds
+from ojobchannels.channels.arguments import check_limit, is_number, milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document, Item, encode
 from ojobchannels.errors import ChannelError, InvalidOption
@@ -83,6 +83,7 @@ class RunHistory:
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
+        check_limit(limit)
         if status != "running":
             self._before_reading()
         return [*map(sealed, _runs(self, name, status, since, limit))]
@@ -379,4 +380,8 @@ def _remove(channel: Channel, keys: list[dict[str, Any]]) -> int:
 def _ms(since: datetime | float | None) -> int:
     if since is None:
         return 0
-    return round((since.timestamp() if isinstance(since, datetime) else since) * 1000)
+    seconds = since.timestamp() if isinstance(since, datetime) else since
+    if not is_number(seconds):
+        advice = "pass a datetime, or seconds since 1970"
+        raise InvalidOption("since", f"{since!r} is not a time", advice)
+    return round(seconds * 1000)

@@ -17,7 +17,7 @@ from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.cause import CALLED, NOT_BEGUN, Cause
 from ojobchannels.manager.runs.run import JobRun
-from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
+from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout, check_retries
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.options import JobSchedule
 
@@ -97,6 +97,7 @@ class Job(Generic[_Arguments, _Result]):
             raise InvalidOption("if_running", repr(self._if_running), "pass skip, wait or fail")
         check_synchronous(f"job {self.name!r}", self._function)
         check_notice(self.on_failure)
+        check_retries(self._retries)
         check_on_timeout(self._on_timeout)
         if self._if_running != "wait":
             self._wait = 0
@@ -352,12 +353,13 @@ class Job(Generic[_Arguments, _Result]):
 
 
 def check_notice(notice: Notice | None) -> None:
-    """Check that a failure notice can be called.
+    """Check that a failure notice is the name of a job, or can be called.
 
     Raises:
-        InvalidOption: It is a coroutine function or a generator, which a call would not run.
+        InvalidOption: It is something else, or a coroutine function or a generator, which a call
+            would not run.
     """
-    if callable(notice):
+    if notice is not None and not isinstance(notice, str):
         check_synchronous("on_failure", notice)
 
 

@@ -4,9 +4,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
-from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.channels.arguments import (
+    Duration,
+    check_limit,
+    check_mapping,
+    is_number,
+    milliseconds,
+)
 from ojobchannels.documents import check_name
-from ojobchannels.errors import InvalidOption
+from ojobchannels.errors import ChannelClosed, InvalidOption
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.durable_launches.handle import DurableLaunch
 from ojobchannels.manager.durable_launches.info import LaunchInfo, check_args
@@ -15,6 +21,7 @@ from ojobchannels.manager.durable_launches.worker import LaunchWorker
 from ojobchannels.manager.local_launches.launcher import Launch, Launcher
 from ojobchannels.manager.managed_runs import ManagedRuns
 from ojobchannels.manager.registry import JobRegistry
+from ojobchannels.manager.runs.run_options import check_retries
 
 _log = logging.getLogger("ojobchannels.jobs")
 
@@ -89,16 +96,17 @@ class ManagedLaunches(ManagedRuns):
             UnknownJob: This manager has no job of that name, and the launch is not durable.
             InvalidOption: An option is not valid, or needs ``durable=True``.
             InvalidValue: The arguments of a durable launch are not JSON, or larger than 4 MiB.
+            ChannelClosed: The manager is closed.
         """
+        self._check_open()
+        check_mapping("args", {} if args is None else args, "pass a dict of keyword arguments")
+        values = dict(args or {})
         if durable:
-            return self._launch_durably(
-                name, dict(args or {}), delay, priority, retries, idempotency_key
-            )
+            return self._launch_durably(name, values, delay, priority, retries, idempotency_key)
         if (delay, priority, retries, idempotency_key) != (0, 1, None, None):
             reason = "delay, priority, retries and idempotency_key are for durable launches"
-            raise InvalidOption("durable", reason, "pass durable=True")
+            raise InvalidOption("launch", reason, "pass durable=True")
         job = self._registry.get(name)
-        values = dict(args or {})
         return self._submit_launch(name, lambda launch: job._launched(launch, (), values))
 
     def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
@@ -116,10 +124,10 @@ class ManagedLaunches(ManagedRuns):
     ) -> DurableLaunch[Any]:
         check_name("job", name)
         check_args(args)
-        if retries is not None and (type(retries) is not int or retries < 0):
-            raise InvalidOption(
-                "retries", f"{retries!r} is not a number of attempts", "pass 0 or more"
-            )
+        if retries is not None:
+            check_retries(retries)
+        if not is_number(priority):
+            raise InvalidOption("priority", f"{priority!r} is not a number", "pass 0, 1 or 2.5")
         if key is not None:
             check_name("idempotency key", key)
         seconds = milliseconds("delay", delay, shortest=0) / 1000
@@ -154,6 +162,7 @@ class ManagedLaunches(ManagedRuns):
         Args:
             limit: Return at most this number of launches; None for all.
         """
+        check_limit(limit)
         return self._store.listed(limit)
 
     def cancel_launch(self, launch_id: str) -> bool:
@@ -171,7 +180,9 @@ class ManagedLaunches(ManagedRuns):
 
         Raises:
             NoThread: The system refuses the thread.
+            ChannelClosed: The manager is closed.
         """
+        self._check_open()
         if self._worker is None or not self._worker.is_alive:
             worker = LaunchWorker(
                 self._store, self._registry, self, self._capacity, self._run_on_thread
@@ -184,6 +195,10 @@ class ManagedLaunches(ManagedRuns):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+
+    def _check_open(self) -> None:
+        if self.jobs.closed:
+            raise ChannelClosed(self.jobs.name)
 
     def _capacity(self) -> int:
         """Return how many launches may be in progress, with those that wait for others."""

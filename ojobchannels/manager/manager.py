@@ -6,7 +6,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ojobchannels.alerts.rules import Alert
 from ojobchannels.alerts.watch import Alerts
-from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.channels.arguments import Duration, check_mapping, milliseconds
 from ojobchannels.channels.slots import check_count
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.host.wakeup import Latch
@@ -140,6 +140,7 @@ class JobManager(ManagedSchedules):
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
         if args:
+            check_mapping("args", args, "pass a dict")
             check_value(dict(args))
         if extra:
             records.check_fields(extra)
@@ -285,7 +286,7 @@ class JobManager(ManagedSchedules):
                 ``cancelled``; without any, all of them.
 
         Raises:
-            InvalidOption: An event is unknown, or the function is a coroutine function.
+            InvalidOption: An event is unknown, or the function is a coroutine function, or none.
 
         Example:
             >>> import ojobchannels as oc
@@ -326,6 +327,9 @@ class JobManager(ManagedSchedules):
 
         Then nothing new starts, and this returns when the active runs have ended. Signals are
         handled if this is called on the main thread.
+
+        Raises:
+            ChannelClosed: The manager is closed.
         """
         with stop_signals() as stopped:
             self.start_worker()

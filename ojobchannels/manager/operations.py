@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.channels.arguments import Duration, check_limit, milliseconds
 from ojobchannels.documents import check_value
 from ojobchannels.errors import (
     ChannelError,
@@ -79,6 +79,7 @@ class Operations(RunHistory):
         Args:
             limit: Return at most this number of actions; None for all.
         """
+        check_limit(limit)
         found = unfinished.closed(self, islice(journal.newest_first(self.state), limit))
         return [_shown(action) for action in found]
 

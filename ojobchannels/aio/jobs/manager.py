@@ -95,7 +95,7 @@ class AsyncJobManager:
     @property
     def _open(self) -> _Opened:
         if self._opened is None:
-            raise JobMisuse("manager", "the manager is not open", "use it in `async with manager`")
+            raise JobMisuse("", "the manager is not open", "use it in `async with manager`")
         return self._opened
 
     async def open(self) -> Self:
@@ -105,7 +105,7 @@ class AsyncJobManager:
             JobMisuse: It is open.
         """
         if self._opened is not None:
-            raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
+            raise JobMisuse("", "the manager is open already", "open it once, and share it")
         self._calls = Calls("jobs", _THREADS, "the job manager")
         manager, locks = await self._calls.obtain(
             self._open_on_thread, lambda opened: opened[0].close()
@@ -293,7 +293,7 @@ class AsyncJobManager:
             JobMisuse: It is not open, or serves already.
         """
         if self._serving is not None:
-            raise JobMisuse("manager", "it serves already", "call `serve` once")
+            raise JobMisuse("", "it serves already", "call `serve` once")
         self._serving = Serving(self.sync, self._calls)
         try:
             await self._serving.run()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
+from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
@@ -74,8 +75,12 @@ class Cancellable:
         return self.cancellation is not None
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for some seconds, or until the run is cancelled; return whether it is."""
-        return self._cancelling.wait(seconds)
+        """Sleep for some seconds, or until the run is cancelled; return whether it is.
+
+        Raises:
+            InvalidOption: The seconds are negative, or not a number.
+        """
+        return self._cancelling.wait(milliseconds("seconds", seconds, shortest=0) / 1000)
 
     def _check_cancelled(self) -> None:
         """Raise RunCancelled if the run was cancelled."""

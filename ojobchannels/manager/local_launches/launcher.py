@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
+from ojobchannels.channels.arguments import is_integer
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
@@ -130,8 +131,9 @@ class Launcher:
     """
 
     def __init__(self, threads: int = 4) -> None:
-        if threads < 1:
-            raise InvalidOption("threads", f"{threads} is too few", "pass at least 1")
+        if not (is_integer(threads) and threads >= 1):
+            reason = f"{threads!r} is not a number of threads"
+            raise InvalidOption("threads", reason, "pass at least 1")
         self._pool = Pool(threads)
         self._closed = False
         self.forget()

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from ojobchannels.errors import InvalidOption
 
 OutputLevel: TypeAlias = Literal["info", "warn", "error", "out", "err"]
 """The level of a log line, or the standard stream to which a line was printed."""
+
+LEVELS: Final = get_args(OutputLevel)
 
 LONGEST_LINE: Final = 8192
 """Characters that are kept of one line."""

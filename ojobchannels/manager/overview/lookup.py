@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, cast
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import WrongRun
+from ojobchannels.errors import InvalidOption, WrongRun
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import records
 from ojobchannels.manager.output.stored import key_of
@@ -41,8 +41,9 @@ def find(runs: Runs, output: Channel, run_id: str) -> Record | None:
 
     Raises:
         WrongRun: Several runs begin with it.
+        InvalidOption: It is not a text.
     """
-    if len(run_id) < _SHORTEST:
+    if _is_too_short(run_id):
         return None
     stored = output.get(key_of(run_id))  # most runs have an output, which has the key of the record
     if isinstance(stored, dict) and stored.keys() >= {"name", "startTime"}:
@@ -60,10 +61,17 @@ def find_running(runs: Runs, run_id: str) -> Record | None:
 
     Raises:
         WrongRun: Several running runs begin with it.
+        InvalidOption: It is not a text.
     """
-    if len(run_id) < _SHORTEST:
+    if _is_too_short(run_id):
         return None
     return only(run_id, (each for each in runs.running() if _begins(each, run_id)))
+
+
+def _is_too_short(run_id: str) -> bool:
+    if not isinstance(run_id, str):
+        raise InvalidOption("run_id", f"{run_id!r} is not a text", "pass the run_id of a run")
+    return len(run_id) < _SHORTEST
 
 
 def only(run_id: str, found: Iterator[Record]) -> Record | None:

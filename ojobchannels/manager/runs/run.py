@@ -18,6 +18,7 @@ from ojobchannels.manager.actions.cancel import Cancellable
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
+from ojobchannels.manager.output.lines import LEVELS
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs import dead_runs
 from ojobchannels.manager.runs.run_end import (
@@ -182,7 +183,14 @@ class JobRun(Cancellable):
 
         What code logs with `logging` or prints, in the thread and within the ``with`` block of the
         run, is added without this.
+
+        Raises:
+            InvalidOption: The level is not known.
         """
+        if level not in LEVELS:
+            raise errors.InvalidOption(
+                "level", f"{level!r} is not known", f"pass {', '.join(LEVELS)}"
+            )
         if self.output is not None:
             self.output.add(level, text)
 

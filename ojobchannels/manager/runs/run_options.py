@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from ojobchannels.channels.arguments import is_integer
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
 from ojobchannels.host.clock import now_ms
@@ -23,6 +24,13 @@ OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
 _LONGEST_LEASE = 60.0
 _ON_TIMEOUT = get_args(OnTimeout)
+
+
+def check_retries(retries: int) -> None:
+    """Raise InvalidOption unless it is a number of attempts."""
+    if not (is_integer(retries) and retries >= 0):
+        reason = f"{retries!r} is not a number of attempts"
+        raise InvalidOption("retries", reason, "pass 0 or more")
 
 
 class RunManager(dead_runs.Manager, Protocol):
