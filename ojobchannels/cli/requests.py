@@ -27,4 +27,4 @@ def report_taken(action: Action, *, as_json: bool) -> None:
     if as_json:
         print_json(action.document)
     else:
-        echo(f"A daemon has taken {action.target!r} (state: {action.state}); see ojob history.")
+        echo(f"A daemon has taken {action.target!r} (state: {action.state}); see ojob actions.")
