@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "ojob_backends(*types): run the test once on each of these channel types; takes "
         "precedence over --ojob-backends. On a class of unittest the types may be left out",
     )
-    if config.getoption("ojob_backends"):
+    if config.getoption("ojob_backends") is not None:
         from ojobchannels.testing.fixtures import backend_choice
 
         backend_choice.check_option(config)

@@ -6,6 +6,9 @@ import secrets
 import threading
 from typing import Final
 
+from ojobchannels.channels.arguments import is_number
+from ojobchannels.errors import InvalidOption
+
 TIMEOUT_SECONDS: Final = 60.0
 """How long a test waits for what must happen."""
 
@@ -37,7 +40,15 @@ class ManualClock:
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks forward by `seconds`."""
+        """Move both clocks forward by `seconds`.
+
+        Raises:
+            InvalidOption: They are negative, or not a number: leases rely on a clock that is never
+                set back, as `step_wall` does with the wall clock.
+        """
+        if not (is_number(seconds) and seconds >= 0):
+            reason = f"{seconds!r} is not a time that passes"
+            raise InvalidOption("seconds", reason, "pass 0 or more; step_wall moves the wall clock")
         self._now += round(seconds * 1e6)
         self._wall += round(seconds * 1e6)
 
