@@ -99,7 +99,8 @@ class ManagedLaunches(ManagedRuns):
             ChannelClosed: The manager is closed.
         """
         self._check_open()
-        check_mapping("args", {} if args is None else args, "pass a dict of keyword arguments")
+        if args is not None:
+            check_mapping("args", args, "pass a dict of keyword arguments")
         values = dict(args or {})
         if durable:
             return self._launch_durably(name, values, delay, priority, retries, idempotency_key)

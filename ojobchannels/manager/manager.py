@@ -140,7 +140,7 @@ class JobManager(ManagedSchedules):
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
         if args:
-            check_mapping("args", args, "pass a dict")
+            check_mapping("args", args, "pass a dict of arguments")
             check_value(dict(args))
         if extra:
             records.check_fields(extra)
@@ -286,7 +286,8 @@ class JobManager(ManagedSchedules):
                 ``cancelled``; without any, all of them.
 
         Raises:
-            InvalidOption: An event is unknown, or the function is a coroutine function, or none.
+            InvalidOption: An event is unknown, or the function cannot be called, or is a coroutine
+                function.
 
         Example:
             >>> import ojobchannels as oc

@@ -229,17 +229,8 @@ local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
 _COMPARE_FENCES: Final = """
 local higher
 local mark = fence ~= '' and redis.call('HGET', MARKS, key)
-if mark then
-  -- fences are integers of any size and sign: compared as text, so that nothing is rounded
-  local a, b = string.match(fence, '^(-?)'), string.match(mark, '^(-?)')
-  local less
-  if a ~= b then less = a == '-'
-  else
-    less = #fence < #mark or (#fence == #mark and fence < mark)
-    if a == '-' then less = fence ~= mark and not less end
-  end
-  if less then higher = mark end
-end
+-- compared as texts, so that nothing is rounded
+if mark and (#fence < #mark or (#fence == #mark and fence < mark)) then higher = mark end
 """
 _MARK: Final = "if fence ~= '' then redis.call('HSET', MARKS, key, fence) end"
 # Stores `value` at `key`, which was written as `written`, or in canonical form.

@@ -1,4 +1,4 @@
-"""Names of keys, marks of any size, and what is stored under which key."""
+"""Names of keys, marks, and what is stored under which key."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_documents_share_a_hash_slot_and_locks_do_not() -> None:
     assert len({slot(Keys("ojob", "a").lock(str(n))) for n in range(100)}) > 90
 
 
-def test_marks_compare_integers_of_any_size(channel: oc.Channel) -> None:
+def test_marks_are_compared_as_integers(channel: oc.Channel) -> None:
     """As numbers: not as text, and not rounded to the precision of Lua."""
-    for low, high in [(9, 10), (-10, -9), (-1, 1), (2**53, 2**53 + 1), (10**30, 10**30 + 1)]:
+    for low, high in [(0, 1), (9, 10), (2**53, 2**53 + 1), (2**63 - 2, 2**63 - 1)]:
         key = f"{low}"
         channel.set(key, "high", fence=high)
         with pytest.raises(oc.StaleFence) as refused:
