@@ -37,6 +37,7 @@ from ojobchannels.errors.job import JobMisuse as JobMisuse
 from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LaunchFailed as LaunchFailed
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
+from ojobchannels.errors.job import ManagerClosed as ManagerClosed
 from ojobchannels.errors.job import NoDaemon as NoDaemon
 from ojobchannels.errors.job import NoThread as NoThread
 from ojobchannels.errors.job import RateLimited as RateLimited

@@ -154,7 +154,10 @@ class ChannelClosed(ChannelError, RuntimeError):
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
-        super().__init__(f"channel {channel!r} is closed; open it again with open_channel")
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        return f"channel {self.channel!r} is closed; open it again with open_channel"
 
 
 class WrongEventLoop(ChannelError, RuntimeError):

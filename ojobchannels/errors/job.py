@@ -5,7 +5,7 @@ import warnings
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ojobchannels.errors.channel import ChannelError, LockBusy
+from ojobchannels.errors.channel import ChannelClosed, ChannelError, LockBusy
 from ojobchannels.errors.text import quoted
 from ojobchannels.printable import printable
 
@@ -165,6 +165,25 @@ class RateLimited(JobError, TimeoutError):
     def summary(self) -> str:
         """Return the limit, and when the next start may be possible, without advice."""
         return f"rate limit {self.limit} reached, next start possible in {self.remaining:.3g} s"
+
+
+class ManagerClosed(JobError, ChannelClosed):
+    """The job manager was closed, and takes no work any more.
+
+    Attributes:
+        channel: Its channel of run records, which may still be open.
+        work: What it does not do, such as ``launch job 'report'``.
+    """
+
+    def __init__(self, channel: str, work: str) -> None:
+        self.work = work
+        super().__init__(channel)
+
+    def _text(self) -> str:
+        return (
+            f"cannot {self.work}: the job manager on channel {self.channel!r} is closed; do it "
+            "before its `close`, or create a new manager"
+        )
 
 
 class CodeFailed(JobError, RuntimeError):

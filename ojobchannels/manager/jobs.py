@@ -126,6 +126,7 @@ class Job(Generic[_Arguments, _Result]):
 
         Raises:
             TypeError: The function does not take these arguments.
+            ManagerClosed: The manager is closed.
         """
         inspect.signature(self._function).bind(*args, **kwargs)
 

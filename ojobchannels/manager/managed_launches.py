@@ -12,7 +12,7 @@ from ojobchannels.channels.arguments import (
     milliseconds,
 )
 from ojobchannels.documents import check_name
-from ojobchannels.errors import ChannelClosed, InvalidOption
+from ojobchannels.errors import InvalidOption, ManagerClosed
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.durable_launches.handle import DurableLaunch
 from ojobchannels.manager.durable_launches.info import LaunchInfo, check_args
@@ -96,9 +96,8 @@ class ManagedLaunches(ManagedRuns):
             UnknownJob: This manager has no job of that name, and the launch is not durable.
             InvalidOption: An option is not valid, or needs ``durable=True``.
             InvalidValue: The arguments of a durable launch are not JSON, or larger than 4 MiB.
-            ChannelClosed: The manager is closed.
+            ManagerClosed: The manager is closed.
         """
-        self._check_open()
         if args is not None:
             check_mapping("args", args, "pass a dict of keyword arguments")
         values = dict(args or {})
@@ -112,6 +111,7 @@ class ManagedLaunches(ManagedRuns):
 
     def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
         """Call `work` on a thread of the manager, and return the handle of that launch."""
+        self._check_open(f"launch job {name!r}")
         return self._launcher.submit(name, work)
 
     def _launch_durably(
@@ -123,6 +123,7 @@ class ManagedLaunches(ManagedRuns):
         retries: int | None,
         key: str | None,
     ) -> DurableLaunch[Any]:
+        self._check_open(f"launch job {name!r}")
         check_name("job", name)
         check_args(args)
         if retries is not None:
@@ -181,9 +182,9 @@ class ManagedLaunches(ManagedRuns):
 
         Raises:
             NoThread: The system refuses the thread.
-            ChannelClosed: The manager is closed.
+            ManagerClosed: The manager is closed.
         """
-        self._check_open()
+        self._check_open("take launches")
         if self._worker is None or not self._worker.is_alive:
             worker = LaunchWorker(
                 self._store, self._registry, self, self._capacity, self._run_on_thread
@@ -197,9 +198,10 @@ class ManagedLaunches(ManagedRuns):
         if worker is not None:
             worker.close()
 
-    def _check_open(self) -> None:
-        if self.jobs.closed:
-            raise ChannelClosed(self.jobs.name)
+    def _check_open(self, work: str) -> None:
+        """Raise ManagerClosed if this is closed; channels that were passed open may still be."""
+        if self._launcher.closed or self.jobs.closed:
+            raise ManagerClosed(self.jobs.name, work)
 
     def _capacity(self) -> int:
         """Return how many launches may be in progress, with those that wait for others."""

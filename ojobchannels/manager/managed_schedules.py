@@ -61,9 +61,9 @@ class ManagedSchedules(ManagedLaunches):
 
         Raises:
             NoThread: The system refuses a thread.
-            ChannelClosed: The manager is closed.
+            ManagerClosed: The manager is closed.
         """
-        self._check_open()
+        self._check_open("serve schedules")
         with self._service_lock:
             if self._service is not None:
                 return

@@ -330,7 +330,7 @@ class JobManager(ManagedSchedules):
         handled if this is called on the main thread.
 
         Raises:
-            ChannelClosed: The manager is closed.
+            ManagerClosed: The manager is closed.
         """
         with stop_signals() as stopped:
             self.start_worker()

@@ -105,6 +105,11 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         oc.LockBusy,
         ["Can't lock to execute job 'nightly'", "host a, pid 7", "12.5 s", "`ifRunning: skip`"],
     ),
+    (
+        errors.ManagerClosed("jobs", "launch job 'x'"),
+        oc.ChannelClosed,
+        ["cannot launch job 'x': the job manager on channel 'jobs' is closed", "create a new"],
+    ),
     (errors.JobMisuse("x", "no run", "start one"), RuntimeError, ["'x'", "start one"]),
 ]
 IDS = [f"{type(error).__name__}-{number}" for number, (error, _, _) in enumerate(SAMPLES)]

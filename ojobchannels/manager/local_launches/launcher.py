@@ -145,6 +145,11 @@ class Launcher:
         self._open: set[Launch] = set()
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes no launches any more."""
+        return self._closed
+
+    @property
     def waiting(self) -> int:
         """The number of launched jobs that take no slot of the pool, since they wait."""
         return self._pool.waiting

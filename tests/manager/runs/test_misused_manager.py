@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.errors import ManagerClosed
 
 
 def work() -> int:
@@ -78,17 +79,22 @@ def test_a_run_logs_on_known_levels_only(simple_manager: oc.JobManager) -> None:
     assert [line.text for _, line in output.numbered()] == ["y"]
 
 
-@pytest.mark.parametrize("call", ["launch", "launch durably", "serve", "worker", "schedules"])
-def test_a_closed_manager_takes_no_work(call: str) -> None:
-    """It says so: what was stored or begun would not be served."""
-    with oc.JobManager() as manager:
-        manager.job("known")(work)
-    calls: dict[str, Callable[[], object]] = {
-        "launch": lambda: manager.launch("known"),
-        "launch durably": lambda: manager.launch("known", durable=True),
-        "serve": manager.serve,
-        "worker": manager.start_worker,
-        "schedules": manager.start_schedules,
-    }
-    with pytest.raises(oc.ChannelClosed):
-        calls[call]()
+@pytest.mark.parametrize("passed_open", [False, True])
+@pytest.mark.parametrize(
+    "call", ["launch", "launch of the job", "launch durably", "serve", "worker", "schedules"]
+)
+def test_a_closed_manager_takes_no_work(call: str, *, passed_open: bool) -> None:
+    """It says so, also if its channels are still open: what it stored or began would be left."""
+    with oc.open_channel("jobs") as jobs, oc.open_channel("locks") as locks:
+        with oc.JobManager(*((jobs, locks) if passed_open else ())) as manager:
+            job = manager.job("known")(work)
+        calls: dict[str, Callable[[], object]] = {
+            "launch": lambda: manager.launch("known"),
+            "launch of the job": job.launch,
+            "launch durably": lambda: manager.launch("known", durable=True),
+            "serve": manager.serve,
+            "worker": manager.start_worker,
+            "schedules": manager.start_schedules,
+        }
+        with pytest.raises(ManagerClosed, match=r"cannot .* job manager .* is closed"):
+            calls[call]()
