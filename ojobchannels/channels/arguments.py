@@ -1,7 +1,7 @@
 """Checks of the arguments of channel operations."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Final, TypeAlias
 
@@ -35,6 +35,26 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
         reason = f"{duration!r} is out of range"
         advice = f"pass at least {shortest / 1000:g} seconds, and at most a hundred years"
         raise InvalidOption(option, reason, advice)
+    return round(seconds * 1000)
+
+
+def check_seconds(option: str, seconds: object) -> None:
+    """Raise InvalidOption unless it is a number of seconds from 0 on, however large."""
+    if not (isinstance(seconds, int | float) and seconds >= 0):
+        reason = f"{seconds!r} is not a number of seconds"
+        raise InvalidOption(option, reason, "pass 0 or more")
+
+
+def moment_ms(option: str, moment: datetime | float) -> int:
+    """Convert a datetime, or seconds since 1970, to milliseconds since 1970.
+
+    Raises:
+        InvalidOption: It is neither.
+    """
+    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
+    if not is_number(seconds):
+        advice = "pass a datetime, or seconds since 1970"
+        raise InvalidOption(option, f"{moment!r} is not a time", advice)
     return round(seconds * 1000)
 
 

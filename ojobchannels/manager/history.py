@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from ojobchannels.channels.arguments import check_limit, is_number, milliseconds
+from ojobchannels.channels.arguments import check_limit, milliseconds, moment_ms
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document, Item, encode
 from ojobchannels.errors import ChannelError, InvalidOption
@@ -217,7 +217,7 @@ def _runs(
     limit: int | None,
 ) -> list[Record]:
     """Return records, latest first; of runs that died just now, as abandoned."""
-    earliest = _ms(since)
+    earliest = 0 if since is None else moment_ms("since", since)
     if status == "running":
         found = (record for record in _running(channels) if name in (None, record["name"]))
         return [record for record in found if record["startTime"] >= earliest][:limit]
@@ -375,13 +375,3 @@ def _ended_before(record: Record, start: int) -> bool:
 def _remove(channel: Channel, keys: list[dict[str, Any]]) -> int:
     step = _BATCH if "atomic_batches" in channel.capabilities else 1
     return sum(channel.unset_all(keys[start : start + step]) for start in range(0, len(keys), step))
-
-
-def _ms(since: datetime | float | None) -> int:
-    if since is None:
-        return 0
-    seconds = since.timestamp() if isinstance(since, datetime) else since
-    if not is_number(seconds):
-        advice = "pass a datetime, or seconds since 1970"
-        raise InvalidOption("since", f"{since!r} is not a time", advice)
-    return round(seconds * 1000)

@@ -7,7 +7,6 @@ from typing import Any, Literal, overload
 from ojobchannels.channels.arguments import (
     Duration,
     check_limit,
-    check_mapping,
     is_number,
     milliseconds,
 )
@@ -21,7 +20,7 @@ from ojobchannels.manager.durable_launches.worker import LaunchWorker
 from ojobchannels.manager.local_launches.launcher import Launch, Launcher
 from ojobchannels.manager.managed_runs import ManagedRuns
 from ojobchannels.manager.registry import JobRegistry
-from ojobchannels.manager.runs.run_options import check_retries
+from ojobchannels.manager.runs.run_options import check_retries, checked_args
 
 _log = logging.getLogger("ojobchannels.jobs")
 
@@ -98,9 +97,7 @@ class ManagedLaunches(ManagedRuns):
             InvalidValue: The arguments of a durable launch are not JSON, or larger than 4 MiB.
             ManagerClosed: The manager is closed.
         """
-        if args is not None:
-            check_mapping("args", args, "pass a dict of keyword arguments")
-        values = dict(args or {})
+        values = checked_args(args)
         if durable:
             return self._launch_durably(name, values, delay, priority, retries, idempotency_key)
         if (delay, priority, retries, idempotency_key) != (0, 1, None, None):
@@ -152,6 +149,7 @@ class ManagedLaunches(ManagedRuns):
             LaunchFailed: It did not complete.
             ResultNotKept: The result is too large, or not JSON.
             UnknownLaunch: No launch with this identifier is stored.
+            InvalidOption: The timeout is negative, or not a number.
         """
         name = self._store.find(launch_id).name
         return DurableLaunch[Any](self._store, name, launch_id).result(timeout)

@@ -10,8 +10,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from ojobchannels.channels.arguments import Duration, check_limit, milliseconds
-from ojobchannels.documents import check_value
+from ojobchannels.channels.arguments import Duration, check_limit, milliseconds, moment_ms
+from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import (
     ChannelError,
     InvalidOption,
@@ -30,6 +30,7 @@ from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
+from ojobchannels.manager.runs.run_options import checked_args
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.followed import FollowedState
 from ojobchannels.manager.schedules.overview import KnownSchedule, ScheduleInfo
@@ -103,12 +104,12 @@ class Operations(RunHistory):
 
         Raises:
             UnknownSchedule: No daemon has published a schedule of that name.
-            InvalidOption: `until` is in the past, or a text is too long.
+            InvalidOption: `until` is in the past or not a time, or a text is too long.
         """
-        schedule = self._schedule(name)
-        now, end = now_ms(), None if until is None else _ms(until)
+        now, end = now_ms(), None if until is None else moment_ms("until", until)
         if end is not None and end <= now:
             raise InvalidOption("until", f"{until} is in the past", "pass a later time")
+        schedule = self._schedule(name)
         made = journal.record(
             self.state,
             "pause",
@@ -165,12 +166,13 @@ class Operations(RunHistory):
         Raises:
             UnknownSchedule: No daemon has published a schedule of that name.
             NoDaemon: No daemon that has it is alive, or none has taken the request in time.
-            InvalidOption: A text is too long.
+            InvalidOption: The arguments are not a map, or a text is too long.
             InvalidValue: The arguments are not JSON.
         """
-        check_value(dict(args or {}))
+        values = checked_args(args)
+        check_value(values)
         schedule = self._schedule(name)
-        details = {"args": dict(args or {})}
+        details = {"args": values}
         return self._request_run("now", schedule, details, reason, author, wait)
 
     def rerun(
@@ -201,11 +203,11 @@ class Operations(RunHistory):
             WrongRun: There is no such run, several begin with that, it is active, or its args are
                 masked.
             NoDaemon: No daemon that is alive has the job, or none has taken the request in time.
-            InvalidOption: A text is too long.
+            InvalidOption: The arguments are not a map, or a text is too long.
             InvalidValue: The arguments are not JSON.
         """
         record = self._recorded(run_id)
-        details = {"args": args_of(record, args), "of": record["runId"]}
+        details = {"args": args_of(record, checked_args(args)), "of": record["runId"]}
         name = record["name"]
         check_texts(name, author, reason)
         if self._launch_known(name, details["args"]):
@@ -362,6 +364,7 @@ class Operations(RunHistory):
 
         Raises:
             UnknownSchedule: No schedule has that name, or several have that job.
+            InvalidName: It is not a name.
         """
         known = overview.known(self.state)
         found = next((one for one in known if one.name == name), None)
@@ -370,7 +373,7 @@ class Operations(RunHistory):
             found = of_job[0]
         if found is None:
             names = tuple(dict.fromkeys(one.name for one in known))
-            raise UnknownSchedule(name, names, closest(name, names))
+            raise UnknownSchedule(check_name("schedule", name), names, closest(name, names))
         return found
 
 
@@ -387,7 +390,3 @@ def _shown(action: Action) -> Action:
     if action.state == "requested":
         return replace(action, details=unfinished.without_values(action.details))
     return replace(action, details=masked(action.details))
-
-
-def _ms(moment: datetime | float) -> int:
-    return round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)

@@ -4,6 +4,7 @@ import threading
 from collections import ChainMap
 from typing import Any
 
+from ojobchannels.documents import check_name
 from ojobchannels.errors import UnknownJob
 from ojobchannels.manager.jobs import Job, Notice, check_notice, check_notices
 from ojobchannels.suggestions import closest
@@ -49,8 +50,9 @@ class JobRegistry:
 
         Raises:
             UnknownJob: No job has it.
+            InvalidName: It is not a name.
         """
-        job = self._jobs.get(name)
+        job = self._jobs.get(check_name("job", name))
         if job is None:
             names = self.names()
             raise UnknownJob(name, tuple(sorted(names)), closest(name, names))

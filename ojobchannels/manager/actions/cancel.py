@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
-from ojobchannels.channels.arguments import milliseconds
+from ojobchannels.channels.arguments import check_seconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive.scheduler import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
@@ -80,7 +80,8 @@ class Cancellable:
         Raises:
             InvalidOption: The seconds are negative, or not a number.
         """
-        return self._cancelling.wait(milliseconds("seconds", seconds, shortest=0) / 1000)
+        check_seconds("seconds", seconds)
+        return self._cancelling.wait(seconds)
 
     def _check_cancelled(self) -> None:
         """Raise RunCancelled if the run was cancelled."""

@@ -3,6 +3,7 @@
 import time
 from typing import Any, Final, Generic, TypeVar, cast
 
+from ojobchannels.channels.arguments import check_seconds
 from ojobchannels.manager.durable_launches.info import LaunchInfo, LaunchStatus
 from ojobchannels.manager.durable_launches.store import LaunchStore
 from ojobchannels.manager.local_launches.pool import release_slot
@@ -54,7 +55,12 @@ class DurableLaunch(Generic[_Result]):
         """Wait for its end, for at most `timeout` seconds, and return whether it has ended.
 
         The channel is read at least once a second.
+
+        Raises:
+            InvalidOption: The timeout is negative, or not a number.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         end = None if timeout is None else time.monotonic() + timeout
         pause = SHORTEST_PAUSE
         while not self.done():
@@ -71,6 +77,7 @@ class DurableLaunch(Generic[_Result]):
 
         Raises:
             TimeoutError: It has not ended after `timeout` seconds.
+            InvalidOption: The timeout is negative, or not a number.
             LaunchFailed: It did not complete.
             ResultNotKept: The result is too large, or not JSON.
         """

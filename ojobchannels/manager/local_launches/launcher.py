@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
-from ojobchannels.channels.arguments import is_integer
+from ojobchannels.channels.arguments import check_seconds, is_integer
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
@@ -64,7 +64,13 @@ class Launch(Generic[_Result]):
         return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, for at most `timeout` seconds, and return whether it has ended."""
+        """Wait for its end, for at most `timeout` seconds, and return whether it has ended.
+
+        Raises:
+            InvalidOption: The timeout is negative, or not a number.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if self._ended.is_set():
             return True
         with release_slot():
@@ -75,6 +81,7 @@ class Launch(Generic[_Result]):
 
         Raises:
             TimeoutError: It has not ended after `timeout` seconds.
+            InvalidOption: The timeout is negative, or not a number.
             BaseException: The exception of the job.
         """
         if not self.wait(timeout):

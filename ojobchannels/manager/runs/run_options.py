@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
-from ojobchannels.channels.arguments import is_integer
+from ojobchannels.channels.arguments import check_mapping, is_integer
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
 from ojobchannels.host.clock import now_ms
@@ -31,6 +31,18 @@ def check_retries(retries: int) -> None:
     if not (is_integer(retries) and retries >= 0):
         reason = f"{retries!r} is not a number of attempts"
         raise InvalidOption("retries", reason, "pass 0 or more")
+
+
+def checked_args(args: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of the keyword arguments of a job; without any, an empty one.
+
+    Raises:
+        InvalidOption: They are not a map.
+    """
+    if args is None:
+        return {}
+    check_mapping("args", args, "pass a dict of keyword arguments")
+    return dict(args)
 
 
 class RunManager(dead_runs.Manager, Protocol):

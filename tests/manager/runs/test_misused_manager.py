@@ -39,6 +39,13 @@ MISUSES: dict[str, tuple[Callable[[Any], object], str]] = {
     "a time in words": (lambda manager: manager.runs(since="x"), "since: 'x' is not a time"),
     "a number as run to cancel": (lambda manager: manager.cancel(5), "run_id: 5"),
     "a number as run to repeat": (lambda manager: manager.rerun(5), "run_id: 5"),
+    "a number as job to launch": (lambda manager: manager.launch(5), "job name 5"),
+    "a number as schedule": (lambda manager: manager.pause(5), "schedule name 5"),
+    "a pause until a time in words": (
+        lambda manager: manager.pause("tick", until="tomorrow"),
+        "until: 'tomorrow' is not a time",
+    ),
+    "a text as args of a schedule": (lambda manager: manager.run_now("tick", "x"), "args: 'x'"),
     "threads in words": (lambda manager: type(manager)(threads="x"), "threads: 'x'"),
 }
 
@@ -50,7 +57,7 @@ def test_a_misuse_is_an_error_that_names_the_argument(
     """And shows its value; nothing has run, and nothing is stored."""
     attempt, message = MISUSES[misuse]
     simple_manager.job("known")(work)
-    with pytest.raises(oc.InvalidOption, match=message):
+    with pytest.raises((oc.InvalidOption, oc.InvalidName), match=message):
         attempt(simple_manager)
     assert simple_manager.runs() == []
     assert simple_manager.launches() == []
@@ -65,6 +72,20 @@ def test_a_run_waits_for_no_less_than_0_seconds(
         with pytest.raises(oc.InvalidOption, match="seconds"):
             run.wait(seconds)
         assert run.wait(0) is False
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "1"])
+def test_a_launch_is_awaited_for_no_less_than_0_seconds(
+    simple_manager: oc.JobManager, timeout: Any, *, durable: bool
+) -> None:
+    """A time that is over already is an error, not a wait until the end."""
+    options: dict[str, Any] = {"durable": True} if durable else {}
+    simple_manager.job("known")(work)
+    launch: oc.Launch[Any] | oc.DurableLaunch[Any] = simple_manager.launch("known", **options)
+    for attempt in (launch.wait, launch.result):
+        with pytest.raises(oc.InvalidOption, match="timeout"):
+            attempt(timeout)
 
 
 def test_a_run_logs_on_known_levels_only(simple_manager: oc.JobManager) -> None:
