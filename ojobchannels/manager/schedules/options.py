@@ -59,8 +59,12 @@ def checked_schedule(
     if misfire not in get_args(Misfire):
         raise InvalidOption("misfire", f"{misfire!r} is not known", "pass latest, all or none")
     zone = _zone(timezone)
+    if cron is None and timezone != "UTC":
+        what = "no schedule" if interval is None else "an interval"
+        reason = f"it is that of cron, and the job has {what}"
+        raise InvalidOption("timezone", reason, "pass cron, or leave it out")
     if cron is None and interval is None:
-        for option in _without_effect(timezone, delay, misfire, late):
+        for option in _without_effect(delay, misfire, late):
             raise InvalidOption(option, "the job has no schedule", "pass cron or interval, too")
         return None
     if cron is not None and interval is not None:
@@ -86,12 +90,8 @@ def _shared(
     return JobSchedule(ScheduleRules(cron, interval, misfire, jitter, overdue_after), zone)
 
 
-def _without_effect(
-    timezone: str, jitter: int, misfire: Misfire, overdue_after: int | None
-) -> Iterator[str]:
+def _without_effect(jitter: int, misfire: Misfire, overdue_after: int | None) -> Iterator[str]:
     """Yield the options that were passed although there is no schedule."""
-    if timezone != "UTC":
-        yield "timezone"
     if jitter:
         yield "jitter"
     if misfire != "latest":

@@ -27,6 +27,7 @@ import ojobchannels as oc
         ({"cron": "@daily", "jitter": -1}, "jitter", "out of range"),
         ({"cron": "@daily", "overdue_after": 0}, "overdue_after", "out of range"),
         ({"timezone": "Europe/Lisbon"}, "timezone", "the job has no schedule"),
+        ({"interval": 60, "timezone": "local"}, "timezone", "has an interval; pass cron"),
         ({"jitter": 5}, "jitter", "the job has no schedule"),
         ({"misfire": "all"}, "misfire", "the job has no schedule"),
         ({"overdue_after": 5}, "overdue_after", "the job has no schedule"),
