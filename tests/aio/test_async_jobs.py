@@ -196,3 +196,70 @@ def test_a_function_that_cannot_be_awaited_is_refused(options: dict[str, Any]) -
     manager = oc.AsyncJobManager(**options)
     with pytest.raises(oc.InvalidOption, match="coroutine"):
         manager.job("plain")(lambda: None)  # type: ignore[arg-type, return-value]  # that is the test
+
+
+async def nothing() -> None:
+    """A job without arguments."""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"retries": "x"}, "retries: 'x'"),
+        ({"on_failure": 5}, "on_failure: 5 cannot be called"),
+    ],
+)
+def test_wrong_options_of_a_job_are_refused_at_its_declaration(
+    wrong: dict[str, Any], message: str
+) -> None:
+    """Before the manager is opened, which could not be opened with them."""
+    with pytest.raises(oc.InvalidOption, match=message):
+        oc.AsyncJobManager().job("report", **wrong)(nothing)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("known", {"args": [1]}, r"args: \[1\] is not a map"),
+        ("known", {"priority": 5}, "invalid launch: priority: .*durable=True"),
+        (5, {}, "job name 5"),
+    ],
+)
+def test_wrong_arguments_of_a_launch_are_refused_at_once(
+    name: Any, wrong: dict[str, Any], message: str
+) -> None:
+    """The error names the argument; nothing is launched."""
+
+    async def test() -> None:
+        async with oc.AsyncJobManager() as manager:
+            manager.job("known")(nothing)
+            with pytest.raises((oc.InvalidOption, oc.InvalidName), match=message):
+                manager.launch(name, **wrong)
+            assert await manager.runs() == []
+
+    asyncio.run(test())
+
+
+def test_a_closed_manager_launches_nothing() -> None:
+    """It says so at the call, as one does that is not open yet."""
+
+    async def test() -> None:
+        manager = oc.AsyncJobManager()
+        manager.job("known")(nothing)
+        for _ in range(2):
+            with pytest.raises(oc.JobError, match="the manager is not open"):
+                manager.launch("known")
+            async with manager:
+                pass
+
+    asyncio.run(test())
+
+
+def test_a_manager_that_cannot_be_opened_is_not_open() -> None:
+    """Its channels are closed again, and each further attempt has the same error."""
+    manager = oc.AsyncJobManager()
+    manager.job("report", max_concurrent=0)(nothing)
+    for _ in range(2):
+        with pytest.raises(oc.InvalidOption, match="max_concurrent"):
+            asyncio.run(manager.open())
+    assert repr(manager) == "<AsyncJobManager not open>"

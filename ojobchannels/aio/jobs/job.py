@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -74,8 +75,20 @@ class AsyncJob(Generic[_Arguments, _Result]):
         except DidNotRun:
             return None
 
-    async def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
-        """Run the job for a launch, with its arguments."""
+    async def run_launch(
+        self, launch: Launch, args: Mapping[str, Any], limit: asyncio.Semaphore
+    ) -> None:
+        """Run the job for a launch, with its arguments, and end the launch; errors are its own."""
+        try:
+            async with limit:
+                launch._begin()
+                with suppress(DidNotRun):
+                    launch._finish("completed", await self._launched(launch, args))
+                launch._finish("skipped")
+        except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
+            launch._finish("failed", error=error)
+
+    async def _launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
         try:
             return await self._run(launch, (), dict(args))
         except DidNotRun:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -16,23 +15,24 @@ from ojobchannels.aio.jobs.durable_launch import AsyncDurableLaunch
 from ojobchannels.aio.jobs.in_loop import in_loop
 from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
 from ojobchannels.aio.jobs.launch import AsyncLaunch
-from ojobchannels.aio.jobs.options import JobOptions, check_schedule
+from ojobchannels.aio.jobs.options import JobOptions, check_options
 from ojobchannels.aio.jobs.run import AsyncJobRun
 from ojobchannels.aio.jobs.serving import Serving
 from ojobchannels.aio.opening import asynchronous
 from ojobchannels.channels.arguments import Duration
+from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption, JobMisuse, UnknownJob
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.durable_launches.handle import DurableLaunch
 from ojobchannels.manager.durable_launches.info import LaunchInfo
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job
-from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
+from ojobchannels.manager.local_launches.launcher import Launch
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.current import current_run, make_current
 from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun
-from ojobchannels.manager.runs.run_options import OnTimeout
+from ojobchannels.manager.runs.run_options import OnTimeout, checked_args
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -112,8 +112,12 @@ class AsyncJobManager:
         )
         limit = asyncio.Semaphore(self._tasks)
         self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
-        for register in self._register:
-            register(manager)
+        try:
+            for register in self._register:
+                register(manager)
+        except BaseException:
+            await self._close_channels()
+            raise
         return self
 
     def _open_on_thread(self) -> tuple[JobManager, AsyncChannel]:
@@ -175,7 +179,7 @@ class AsyncJobManager:
             function: Callable[_Arguments, Awaitable[_Result]],
         ) -> AsyncJob[_Arguments, _Result]:
             check_coroutine_function(name, function)
-            check_schedule(function, options)
+            check_options(function, options)
             job = AsyncJob(name, function, self._made, self._finish)
 
             @functools.wraps(function)
@@ -188,10 +192,10 @@ class AsyncJobManager:
                 )(on_loop)
                 job.on_loop = made
 
-            self._jobs[name] = job
-            self._register.append(register)
             if self._opened is not None:
                 register(self._opened.manager)
+            self._jobs[name] = job
+            self._register.append(register)
             return job
 
         return decorate
@@ -228,17 +232,19 @@ class AsyncJobManager:
 
         Raises:
             UnknownJob: There is no job of that name, and the launch is not durable.
+            InvalidOption: The arguments are not a map, or an option needs ``durable=True``.
+            JobMisuse: The manager is not open.
         """
         if durable:
             return self._launch_durably(name, args, options)
         if options:
-            reason = f"{', '.join(options)}: only durable launches have these options"
-            raise InvalidOption("durable", reason, "pass durable=True")
-        job = self._jobs.get(name)
+            reason = f"{', '.join(options)}: these options are for durable launches"
+            raise InvalidOption("launch", reason, "pass durable=True")
+        job, values = self._jobs.get(check_name("job", name)), checked_args(args)
         if job is None:
             raise UnknownJob(name, tuple(sorted(self._jobs)), closest(name, self._jobs))
         launch = Launch(name)
-        task = asyncio.create_task(self._launched(job, launch, dict(args or {})))
+        task = asyncio.create_task(job.run_launch(launch, values, self._open.limit))
         self._launches.add(task)
 
         def end(_: object) -> None:
@@ -385,15 +391,3 @@ class AsyncJobManager:
                     await opened.locks.close()
         finally:
             self._calls.close()
-
-    async def _launched(
-        self, job: AsyncJob[..., Any], launch: Launch, args: Mapping[str, Any]
-    ) -> None:
-        try:
-            async with self._open.limit:
-                launch._begin()
-                with suppress(DidNotRun):
-                    launch._finish("completed", await job.launched(launch, args))
-                launch._finish("skipped")
-        except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
-            launch._finish("failed", error=error)

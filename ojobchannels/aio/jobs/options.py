@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from ojobchannels.channels.arguments import Duration
-from ojobchannels.manager.jobs import Notice
+from ojobchannels.manager.jobs import Notice, check_notice
+from ojobchannels.manager.runs.run_options import check_retries
 from ojobchannels.manager.schedules.options import ScheduleOptions, checked_schedule
 
 
@@ -22,12 +23,14 @@ class JobOptions(ScheduleOptions, total=False):
     rate_limit: str | None
 
 
-def check_schedule(function: Callable[..., Any], options: JobOptions) -> None:
-    """Check the schedule of a job now: the rest is checked when its manager is opened.
+def check_options(function: Callable[..., Any], options: JobOptions) -> None:
+    """Check the schedule, retries and notice of a job now: the rest when its manager is opened.
 
     Raises:
         InvalidOption: An option is not valid, has no effect, or the function needs arguments.
     """
+    check_retries(options.get("retries", 0))
+    check_notice(options.get("on_failure"))
     known = ScheduleOptions.__annotations__
     schedule = {name: value for name, value in options.items() if name in known}
     checked_schedule(function, **cast("ScheduleOptions", schedule))
