@@ -14,7 +14,7 @@ from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.fields import Field, all_specs, field_at
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, S
 from ojobchannels.ojob.schema.model import FileSpec, JobSpec, Shortcuts, TodoSpec
-from ojobchannels.ojob.yaml.source import DocumentPath, Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source, diagnostic_at
 from ojobchannels.suggestions import did_you_mean
 
 _ATTEMPTS: Final = 4
@@ -45,7 +45,8 @@ class Validator:
         data = self._source.data
         if data is None:
             hint = "write `jobs` and a `todo`"
-            self.diagnostics.append(self._source.diagnostic((), "the file is empty", hint))
+            error = diagnostic_at(self._source.name, (1, 1), (), "the file is empty", hint)
+            self.diagnostics.append(error)
             return FileSpecs(self._source, FileSpec())
         if isinstance(data, dict):
             self._lists = {key: data[key] for key in _PARTS if isinstance(data.get(key), list)}

@@ -4,6 +4,7 @@ import io
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import Diagnostic, JobFileError
+from ojobchannels.host.files import UnsafeFile
 from ojobchannels.masking import mask_text
 from ojobchannels.ojob.yaml import composer
 from ojobchannels.ojob.yaml.composer import Node, Scalar, Sequence, compose
@@ -154,7 +156,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _content(path: Path, name: str) -> str:
     try:
-        raw = path.read_bytes()
+        raw = _bytes(path)
     except OSError as error:
         message = f"cannot read the file: {error.strerror or error}"
         raise _error(name, (0, 0), message, _advice(path, error)) from error
@@ -169,8 +171,23 @@ def _content(path: Path, name: str) -> str:
     return io.StringIO(text, newline=None).read()
 
 
+def _bytes(path: Path) -> bytes:
+    """Return the content of a file; opening a FIFO would wait for its other end.
+
+    Raises:
+        UnsafeFile: It is a FIFO or a device.
+        OSError: It cannot be read.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UnsafeFile(path, "it is not a regular file")
+    return path.read_bytes()
+
+
 def _advice(path: Path, error: OSError) -> str:
     match error:
+        case UnsafeFile():
+            return "write the jobs into a regular file"
         case IsADirectoryError():
             return "name a file in it"
         case PermissionError():

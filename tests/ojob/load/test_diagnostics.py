@@ -123,6 +123,17 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{tmp_path}/{message}")
 
 
+def test_a_file_that_a_program_would_wait_for_is_refused(tmp_path: Path) -> None:
+    """A FIFO without a writer would let the run hang, a device may never end."""
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    reason = "cannot read the file: it is not a regular file; write the jobs into a regular file"
+    for name in ("fifo.yaml", "zero.yaml"):
+        with pytest.raises(JobFileError) as caught:
+            check_file(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {reason}"
+
+
 def test_the_error_survives_pickling(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_text("todo: [A]")

@@ -14,6 +14,10 @@ CASES = {  # the text of the file; what is reported, after its name
         "",
         "1:1: the file is empty; write `jobs` and a `todo`",
     ),
+    "an empty document": (
+        "---\n",
+        "1:1: the file is empty; write `jobs` and a `todo`",
+    ),
     "a list as the whole file": (
         "- a",
         "1:1: expected a map, found a list; a job file has `jobs` and a `todo`",
