@@ -200,6 +200,7 @@ def test_a_daemon_runs_what_is_asked_for(ojob: Any) -> None:
             time.sleep(0.02)
     done = ojob("now", "Work", "limit=5", "--reason", "asked", "--wait", "60s", "--jobs", url)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("; see ojob actions.\n")
     while "limit" not in (line := daemon.stdout.readline()):
         assert line
     assert "limit 5" in line

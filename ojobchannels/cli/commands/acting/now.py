@@ -31,7 +31,8 @@ def now(
     """Have one of the daemons run the job of the schedule NAME at once, even if it is paused.
 
     Arguments override those of the schedule, as in ojob run. The command returns when a daemon has
-    taken the request; the run is then in ojob history, with the author and the reason.
+    taken the request; ojob actions then shows how the run ended. The run of a managed job is in
+    ojob history too, with the author and the reason.
     """
     from ojobchannels.ojob import parse_args
 
