@@ -79,12 +79,18 @@ def mask_text(text: str, values: Iterable[str] = ()) -> str:
         >>> print(mask_text("cannot reach redis://job:pa55@example.org/0"))
         cannot reach redis://***@example.org/0
     """
-    for value in sorted(set(values), key=len, reverse=True):
-        if len(value) >= _SHORTEST_VALUE:
-            text = text.replace(value, MASK)
+    text = mask_values(text, values)
     for form, masked_form in _forms():
         text = form.sub(masked_form, text)
     return _value_of_name().sub(_without_value, text) if _PART_OF_NAME.search(text) else text
+
+
+def mask_values(text: str, values: Iterable[str]) -> str:
+    """Return the text without these secrets; very short ones stay. It is cheap, for many lines."""
+    for value in sorted(set(values), key=len, reverse=True):
+        if len(value) >= _SHORTEST_VALUE:
+            text = text.replace(value, MASK)
+    return text
 
 
 def masked(document: Any, secret: Collection[str] = ()) -> Any:

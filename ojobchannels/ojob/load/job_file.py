@@ -166,7 +166,7 @@ class JobFile:
         variants = (entry.variant for entry in self.todo)
         return self.settings.daemon or any(job.schedule or job.watched for job in variants)
 
-    @property
+    @cached_property
     def secrets(self) -> frozenset[str]:
         """The names of args that the file declares as secret."""
         rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))

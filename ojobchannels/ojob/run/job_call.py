@@ -21,7 +21,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
-from ojobchannels.masking import masked, secret_values
+from ojobchannels.masking import masked
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
@@ -47,7 +47,7 @@ class CallableJob(JobSteps):
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
-            helper.if_running = self.if_running
+            helper.if_running, helper.secrets = self.if_running, self.secrets
             helper.run_steps()
             return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
@@ -275,9 +275,6 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
-    def _secrets(self) -> set[str]:
-        return secret_values(self.args.values, self.session.file.secrets)
-
     def _report(
         self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
     ) -> Outcome:
@@ -286,7 +283,7 @@ class JobCall(CallableJob):
             status=status,
             reason=reason if self.error is None else describe(self.error),
             error=self.error,
-            secrets=frozenset(self._secrets() if self.error is not None else ()),
+            secrets=self.find_secrets() if self.error is not None or reason else frozenset(),
             seconds=seconds,
             launched=self.launch is not None,
             elsewhere=elsewhere,

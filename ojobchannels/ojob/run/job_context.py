@@ -12,6 +12,7 @@ from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.schedules.fire_times import FireTime
+from ojobchannels.masking import mask_values, secret_values
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
@@ -74,6 +75,8 @@ class JobContext(ABC):
         attempt: The attempt at a durable launch for which it works.
         tick: The fire time of its own schedule, or of the job on whose account it was called.
         if_running: What it does if another run holds the lock, unless its args say so.
+        secrets: Values that are masked in its lines: those of its args when its code began, and of
+            the job for which it works.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class JobContext(ABC):
         self.attempt: LaunchAttempt | None = None
         self.tick: Tick | None = None
         self.if_running: IfRunning = "fail"
+        self.secrets: frozenset[str] = frozenset()
 
     @abstractmethod
     def call(self, name: str, args: Mapping[str, Any]) -> Any:
@@ -118,6 +122,10 @@ class JobContext(ABC):
         """
         self.args = CallArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
+    def find_secrets(self) -> frozenset[str]:
+        """Return the values that are masked, with those that the args have now."""
+        return self.secrets | secret_values(self.args.values, self.session.file.secrets)
+
     def add_run(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Register a managed run that has just started."""
         self.runs.add(run, on_timeout)
@@ -132,7 +140,7 @@ class JobContext(ABC):
 
     def log(self, level: Level, text: str) -> None:
         """Report a line of the job, and keep it with the managed run for which the job works."""
-        self.session.output.log(self.caller, level, text)
+        self.session.output.log(self.caller, level, mask_values(text, self.secrets))
         if (output := self._run_output()) is not None:
             output.add(level, text)
 

@@ -89,6 +89,7 @@ class JobSteps(JobContext):
             return None
         if self.phase in ("from", "exec"):
             self.session.interrupts.check()
+        self.secrets = self.find_secrets()  # once, because a job may log very many lines
         is_python = isinstance(block.program, Python)
         host = JobHost(self, part, python=is_python)
         try:

@@ -36,6 +36,17 @@ todo:
 - Load
 """
 
+_LINES = """\
+include: [oJobBasics.yaml]
+help: {{expects: [{{name: pin, secret: true}}]}}
+ojob: {{logToFile: {{logFolder: '{folder}'}}}}
+todo: [A]
+jobs:
+- name: Skip
+  exec: skip("pin is " + args["pin"])
+- name: A
+  """
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
@@ -81,6 +92,32 @@ def test_a_refused_value_is_not_quoted(
     assert "four" not in capsys.readouterr().err
     with pytest.raises(InvalidJobArgs, match=r"`licence` is \*\*\*; it must be one of"):
         run_file(path, {"licence": "C-33"})
+
+
+@pytest.mark.parametrize(
+    ("job", "line"),
+    [
+        ("exec: |\n    log('pin is', args['pin'])", "pin is ***"),
+        ("exec: |\n    log_err('pin is', args['pin'])", "pin is ***"),
+        ("lang: shell\n  exec: echo pin is $pin", "pin is ***"),
+        ("typeArgs: {timeout: 60000, onTimeout: kill}\n  exec: log(args['pin'])", "| ***"),
+        ("exec: |\n    job('oJob Print args', {'_path': 'x', 'x': args['pin']})", "| ***"),
+        ("exec: raise ValueError(args['pin'])", "ValueError: ***"),
+        ("from: Skip", "skipped: pin is ***"),
+    ],
+)
+def test_lines_of_a_job_are_masked_on_the_console_and_in_log_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], job: str, line: str
+) -> None:
+    """Of Python here and in a process of its own, of a shell, and of a bundled pack."""
+    file = tmp_path / "f.yaml"
+    file.write_text(_LINES.format(folder=tmp_path / "logs") + job)
+    run_file(file, {"pin": "swordfish"})
+    shown = "".join(capsys.readouterr())
+    (log,) = (tmp_path / "logs").iterdir()
+    for text in (shown, log.read_text()):
+        assert line in text
+        assert "swordfish" not in text
 
 
 @pytest.mark.parametrize("rule", ["{secret: 1}", "{rules: isString}", "{rule: 1, secret: true}"])
