@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
+from datetime import timedelta
 from typing import Final
 
-from ojobchannels.channels.arguments import is_number
-from ojobchannels.errors import InvalidOption
+from ojobchannels.channels.arguments import Duration, milliseconds
 
 TIMEOUT_SECONDS: Final = 60.0
 """How long a test waits for what must happen."""
@@ -39,16 +39,15 @@ class ManualClock:
         """Return microseconds since 1970, UTC."""
         return self._wall
 
-    def advance(self, seconds: float) -> None:
-        """Move both clocks forward by `seconds`.
+    def advance(self, seconds: Duration) -> None:
+        """Move both clocks forward by seconds or a timedelta; `step_wall` may move one back.
 
         Raises:
-            InvalidOption: They are negative, or not a number: leases rely on a clock that is never
-                set back, as `step_wall` does with the wall clock.
+            InvalidOption: It is not a duration, or negative: the clock of leases never goes back.
         """
-        if not (is_number(seconds) and seconds >= 0):
-            reason = f"{seconds!r} is not a time that passes"
-            raise InvalidOption("seconds", reason, "pass 0 or more; step_wall moves the wall clock")
+        milliseconds("seconds", seconds, shortest=0)
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
         self._now += round(seconds * 1e6)
         self._wall += round(seconds * 1e6)
 
