@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ojobchannels.channels.lease import Lease, own_deadline, unlocking
 from ojobchannels.channels.slots import compare_counts, slot_name
@@ -76,6 +76,12 @@ class Request:
     def caller(self) -> Caller:
         """The thread or task that requests it."""
         return self.task or self.channel
+
+    def deadlock(self, holder: dict[str, Any], remaining: int) -> WouldDeadlock:
+        """Return the error for a caller that has the lock, for `remaining` milliseconds more."""
+        caller: Literal["thread", "task"] = "task" if self.task else "thread"
+        left = remaining / 1000
+        return WouldDeadlock(self.channel.name, self.name, holder, left, 0, self.slots, caller)
 
     def cleaning_up(self) -> Steps[None]:
         """Yield the steps of the cleanups."""
@@ -190,7 +196,7 @@ def _waiting(
             spent = waited / 1000 if wait else 0
             raise LockBusy(channel.name, name, refusal.holder, remaining, spent)
         if left is None and request.caller._is_kept_by_caller(name, refusal.fence):
-            raise WouldDeadlock(channel.name, name, refusal.holder, refusal.remaining / 1000, 0)
+            raise request.deadlock(refusal.holder, refusal.remaining)
         yield Wait(hook, name, refusal.fence, token, left)
         sent = clock.now()
         result: Granted | Busy = yield lock

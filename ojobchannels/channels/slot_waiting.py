@@ -17,7 +17,7 @@ from ojobchannels.channels.acquire import Request, acquiring, new_token, this_ho
 from ojobchannels.channels.lease import Lease, unlocking
 from ojobchannels.channels.slots import bell_name, compare_counts, slot_name, turn_name
 from ojobchannels.channels.steps import Wait
-from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
+from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.steps import Steps, drive, one
 
@@ -195,8 +195,7 @@ class _Waiter:
             info = yield from self._info_of(name)
             if info is None or not request.caller._is_kept_by_caller(name, info.fence):
                 return
-        remaining, slots = self._first_free.remaining / 1000, request.slots
-        raise WouldDeadlock(request.channel.name, request.name, this_holder(), remaining, 0, slots)
+        raise request.deadlock(this_holder(), self._first_free.remaining)
 
 
 class _Bell:

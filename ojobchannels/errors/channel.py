@@ -1,6 +1,6 @@
 """The errors of channels and locks."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ojobchannels.errors.text import describe_holder, message, quoted, shown
 
@@ -235,21 +235,37 @@ class LockBusy(ChannelError, TimeoutError):
 
 
 class WouldDeadlock(LockBusy):
-    """The thread that would wait for the lock holds it itself; locks are not reentrant.
+    """The caller that would wait for the lock holds it itself; locks are not reentrant.
 
-    It is raised, too, if the thread holds all slots of a lock with slots.
+    It is raised, too, if the caller holds all slots of a lock with slots.
+
+    Attributes:
+        caller: What holds it: ``thread``, or ``task`` for a task of asyncio.
     """
+
+    def __init__(
+        self,
+        channel: str,
+        name: str,
+        holder: dict[str, Any],
+        remaining: float,
+        waited: float,
+        slots: int = 1,
+        caller: Literal["thread", "task"] = "thread",
+    ) -> None:
+        self.caller = caller
+        super().__init__(channel, name, holder, remaining, waited, slots)
 
     def _text(self) -> str:
         return (
-            f"lock {quoted(self.name)} on channel {self.channel!r} is held by this thread itself, "
-            "which would wait forever: locks are not reentrant; use the lease that it has, release "
-            "it first, or pass a limit for the wait"
+            f"lock {quoted(self.name)} on channel {self.channel!r} is held by this {self.caller} "
+            "itself, which would wait forever: locks are not reentrant; use the lease that it has, "
+            "release it first, or pass a limit for the wait"
         )
 
     def summary(self) -> str:
         """Return "held by …" without advice."""
-        return "held by the thread that would wait for it"
+        return f"held by the {self.caller} that would wait for it"
 
 
 class LockLost(ChannelError, RuntimeError):

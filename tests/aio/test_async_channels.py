@@ -116,14 +116,14 @@ def test_a_stalled_backend_stops_neither_the_loop_nor_a_cancel(tmp_path: Path) -
 
 
 def test_a_task_that_would_wait_for_itself_gets_an_error(options: dict[str, Any]) -> None:
-    """As a thread does: locks are not reentrant."""
+    """As a thread does: locks are not reentrant. The message names the task."""
 
     async def test() -> None:
         async with (
             oc.open_async_channel("self", **options) as channel,
             channel.lock("nightly", ttl=60, keep_alive=True),
         ):
-            with pytest.raises(oc.WouldDeadlock):
+            with pytest.raises(oc.WouldDeadlock, match="is held by this task itself, which"):
                 await channel.lock("nightly", ttl=60, wait=None)
 
     asyncio.run(test())
