@@ -7,7 +7,7 @@ import threading
 from datetime import timedelta
 from typing import Final
 
-from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.channels.arguments import Duration, check_seconds
 
 TIMEOUT_SECONDS: Final = 60.0
 """How long a test waits for what must happen."""
@@ -45,9 +45,9 @@ class ManualClock:
         Raises:
             InvalidOption: It is not a duration, or negative: the clock of leases never goes back.
         """
-        milliseconds("seconds", seconds, shortest=0)
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
+        check_seconds("seconds", seconds)
         self._now += round(seconds * 1e6)
         self._wall += round(seconds * 1e6)
 
