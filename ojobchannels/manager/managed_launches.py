@@ -4,12 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
-from ojobchannels.channels.arguments import (
-    Duration,
-    check_limit,
-    is_number,
-    milliseconds,
-)
+from ojobchannels.channels.arguments import Duration, check_limit, is_number, milliseconds
 from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption, ManagerClosed
 from ojobchannels.manager.channels import ManagerChannels

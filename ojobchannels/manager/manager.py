@@ -6,7 +6,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from ojobchannels.alerts.rules import Alert
 from ojobchannels.alerts.watch import Alerts
-from ojobchannels.channels.arguments import Duration, check_mapping, milliseconds
+from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.slots import check_count
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.host.wakeup import Latch
@@ -24,7 +24,12 @@ from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
 from ojobchannels.manager.runs.run import JobRun
-from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
+from ojobchannels.manager.runs.run_options import (
+    OnTimeout,
+    RunOptions,
+    check_on_timeout,
+    checked_args,
+)
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.options import checked_schedule
 from ojobchannels.manager.schedules.rules import Misfire
@@ -140,8 +145,7 @@ class JobManager(ManagedSchedules):
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
         if args:
-            check_mapping("args", args, "pass a dict of arguments")
-            check_value(dict(args))
+            check_value(checked_args(args))
         if extra:
             records.check_fields(extra)
         options = RunOptions(

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.acquire import this_host
+from ojobchannels.channels.arguments import is_integer
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.slots import MOST_SLOTS, is_lock
 from ojobchannels.errors import InvalidOption, summary
@@ -83,7 +84,7 @@ def malformed(document: object, key: object = None) -> str | None:
     is_open = document["status"] == "running" and "endTime" not in document
     if not is_open and not _is_time(document.get("endTime")):
         return "it has no valid `endTime`"
-    if not _is_integer(document.get("duration", 0)):
+    if not is_integer(document.get("duration", 0)):
         return "its `duration` is not valid"
     if key is not None and key != key_of(document):
         return "its `name` and `startTime` are not those of its key"
@@ -92,11 +93,7 @@ def malformed(document: object, key: object = None) -> str | None:
 
 def _is_time(value: object) -> bool:
     """Return whether a value is a time in milliseconds since 1970, which has a date."""
-    return _is_integer(value) and 0 <= cast("int", value) < _END_OF_DATES
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_integer(value) and 0 <= cast("int", value) < _END_OF_DATES
 
 
 def key_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,7 +263,7 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 def slot_of(record: Mapping[str, Any]) -> tuple[str, int]:
     """Return the name and the slot of the lock of a run."""
     slot = record.get("slot", 1)
-    return record["name"], slot if _is_integer(slot) and 1 <= slot <= MOST_SLOTS else 1
+    return record["name"], slot if is_integer(slot) and 1 <= slot <= MOST_SLOTS else 1
 
 
 def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | None) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ojobchannels.channels.arguments import is_integer
 from ojobchannels.documents import Document, Item, encode
 
 WAITING: Final = "waiting"
@@ -125,7 +126,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return is_integer(value) and value >= 0
 
 
 def _is_id(value: Any) -> bool:

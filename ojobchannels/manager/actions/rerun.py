@@ -12,17 +12,17 @@ from ojobchannels.masking import MASK
 RERUN: Final = "rerun"
 
 
-def args_of(record: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
+def args_of(record: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the args for another run.
 
     Raises:
         WrongRun: The run is active, or args are masked and not among the changes.
         InvalidValue: The changes are not JSON.
     """
-    check_value(dict(changes or {}))
+    check_value(dict(changes))
     if record["status"] == "running":
         raise WrongRun(record["runId"], "it is active", "wait for its end, or cancel it")
-    args = {**record.get("args", {}), **(changes or {})}
+    args = {**record.get("args", {}), **changes}
     if masked := [name for name, value in args.items() if any(map(_is_masked, _texts(value)))]:
         names = ", ".join(map(repr, masked))
         reason = f"its record does not have the secrets in {names}"

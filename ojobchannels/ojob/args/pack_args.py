@@ -1,9 +1,9 @@
 """The args of bundled jobs, read one by one and checked."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from ojobchannels.channels.arguments import is_number
 from ojobchannels.errors import InvalidJobArgs, shown
 
 _FAR_MS: Final = 100 * 365 * 86_400_000
@@ -20,7 +20,7 @@ class ArgType(NamedTuple):
 def milliseconds(least: float = 0) -> ArgType:
     """Return the type of a time, of `least` or more."""
     return ArgType(
-        lambda value: _is_number(value) and value >= least, f"pass milliseconds, {least:g} or more"
+        lambda value: is_number(value) and value >= least, f"pass milliseconds, {least:g} or more"
     )
 
 
@@ -41,12 +41,8 @@ def one_of(*values: str) -> ArgType:
     return ArgType(lambda value: value in values, f"use one of {', '.join(values)}")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_name(value: Any) -> bool:
-    return _is_number(value) or TEXT.accepts(value)
+    return is_number(value) or TEXT.accepts(value)
 
 
 ANY: Final = ArgType(lambda _: True, "")

@@ -64,7 +64,7 @@ class TestMoreInLoop(InLoop, CompareAndSetContract, FenceContract, TokenContract
 
 
 @pytest.mark.thorough
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see `collected`
 class TestFaultsInLoop(LostRequestContract, OutageContract):
     """Operations in a loop survive a broken connection and a server that does not reply."""
 

@@ -16,6 +16,7 @@ from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.plugins import absolute
 from ojobchannels.remote import redact
+from ojobchannels.remote.options import check_timeout
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 
@@ -41,7 +42,6 @@ _SCHEMA: Final = re.compile(r"[^\0\"]{1,63}")
 _FILES: Final = {"sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile"}
 _WORDS: Final = {"system"}  # of sslrootcert: not a path
 _SECRETS: Final = {"password", "sslpassword"}
-_LONGEST_TIMEOUT: Final = 3600
 _LAST_PORT: Final = 65_535
 
 
@@ -105,9 +105,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         reason = f"{schema!r} is not a valid name of a schema"
         advice = 'use up to 63 bytes, without double quotes, that do not begin with "pg_"'
         raise InvalidOption("option 'schema'", reason, advice)
-    if not 0 < options["timeout"] <= _LONGEST_TIMEOUT:
-        advice = f"pass seconds, at most {_LONGEST_TIMEOUT}"
-        raise InvalidOption("option 'timeout'", "it is out of range", advice)
+    check_timeout(options["timeout"])
     listen_url = options["listen_url"] or own.get("listen_url") or url
     return Settings(
         url,
